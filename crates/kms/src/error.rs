@@ -113,7 +113,9 @@ pub enum KeyError {
     #[error("the passphrase does not open the key")]
     WrongPassphrase,
     /// Encrypted with an algorithm that is not supported, or with a cost that no honest tool writes.
-    #[error("the encryption of the key is not supported ({0}); convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW")]
+    #[error(
+        "the encryption of the key is not supported ({0}); convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW"
+    )]
     UnsupportedEncryption(String),
     /// Fewer or more bits than permitted.
     #[error("the key has {0} bits; 2048 to 8192 are supported")]

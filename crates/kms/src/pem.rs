@@ -27,7 +27,7 @@ pub(crate) fn read(pem: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::P
     }
     let mut refusal = KeyError::NotPem;
     let mut rest = pem;
-    while let Some((label, body, after)) = next_block(rest)? {
+    while let Some(Block { label, body, after }) = next_block(rest)? {
         rest = after;
         match label {
             "RSA PRIVATE KEY" if is_legacy_encrypted(body) => return Err(KeyError::LegacyEncryption),
@@ -46,8 +46,15 @@ pub(crate) fn read(pem: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::P
     Err(refusal)
 }
 
-/// The next block: its label, what is between the boundaries, and what follows; `None` where no block begins.
-fn next_block(text: &[u8]) -> Result<Option<(&str, &[u8], &[u8])>, KeyError> {
+/// One PEM block, and what follows it in the file.
+struct Block<'a> {
+    label: &'a str,
+    body: &'a [u8],
+    after: &'a [u8],
+}
+
+/// The next block; `None` where no block begins.
+fn next_block(text: &[u8]) -> Result<Option<Block<'_>>, KeyError> {
     const BEGIN: &[u8] = b"-----BEGIN ";
     const DASHES: &[u8] = b"-----";
     let Some(start) = find(text, BEGIN) else { return Ok(None) };
@@ -58,7 +65,7 @@ fn next_block(text: &[u8]) -> Result<Option<(&str, &[u8], &[u8])>, KeyError> {
     let text = &text[end + DASHES.len()..];
     let footer = format!("-----END {label}-----");
     let end = find(text, footer.as_bytes()).ok_or_else(|| damaged(label.as_bytes()))?;
-    Ok(Some((label, &text[..end], &text[end + footer.len()..])))
+    Ok(Some(Block { label, body: &text[..end], after: &text[end + footer.len()..] }))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
@@ -81,8 +88,8 @@ fn base64(label: &str, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
 }
 
 fn pkcs1(der: &[u8]) -> Result<rsa::PrivateKey, KeyError> {
-    let parsed = rsa::pkcs1::RsaPrivateKeyRef::from_der(der)
-        .map_err(|_| KeyError::DamagedPem("RSA PRIVATE KEY".into()))?;
+    let parsed =
+        rsa::pkcs1::RsaPrivateKeyRef::from_der(der).map_err(|_| KeyError::DamagedPem("RSA PRIVATE KEY".into()))?;
     if parsed.version() != rsa::pkcs1::Version::TwoPrime {
         return Err(KeyError::Unsound("it has more than two primes"));
     }
@@ -116,17 +123,16 @@ fn algorithm(oid: &str) -> String {
 }
 
 fn encrypted(der: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::PrivateKey, KeyError> {
-    let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| {
+    let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|_| {
         // An algorithm that the parser does not know looks like damage; the outer structure tells them apart.
         if looks_like_encrypted(der) {
-            KeyError::UnsupportedEncryption("unknown algorithm".into())
+            KeyError::UnsupportedEncryption("PBES1 or unknown".into())
         } else {
-            let _ = error;
             KeyError::DamagedPem("ENCRYPTED PRIVATE KEY".into())
         }
     })?;
     let EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
-        return Err(KeyError::UnsupportedEncryption("PBES1".into()));
+        return Err(KeyError::UnsupportedEncryption("PBES1 or unknown".into()));
     };
     match &parameters.kdf {
         Kdf::Pbkdf2(kdf) if kdf.iteration_count > MAX_PBKDF2_ROUNDS => {
@@ -147,8 +153,7 @@ fn encrypted(der: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::Private
     }
     let clear = info.decrypt(passphrase.expose()).map_err(|error| match error {
         pkcs8::Error::EncryptedPrivateKey(
-            pkcs8::pkcs5::Error::UnsupportedAlgorithm { oid }
-            | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { oid },
+            pkcs8::pkcs5::Error::UnsupportedAlgorithm { oid } | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { oid },
         ) => KeyError::UnsupportedEncryption(oid.to_string()),
         // One in 256 wrong passphrases leaves a valid padding, and then what comes out is no DER.
         _ => KeyError::WrongPassphrase,
@@ -173,3 +178,6 @@ fn looks_like_encrypted(der: &[u8]) -> bool {
     };
     check().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests;

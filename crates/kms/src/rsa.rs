@@ -150,8 +150,7 @@ impl RsaKey {
             return Err(Error::Forged { kms, key });
         }
         let mut clear = Zeroizing::new(vec![0; self.private.min_output_size()]);
-        let opened =
-            self.private.decrypt(&OAEP_SHA256_MGF1SHA256, record.wrapped(), &mut clear, Some(OAEP_LABEL));
+        let opened = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, record.wrapped(), &mut clear, Some(OAEP_LABEL));
         opened.ok().and_then(KekBytes::take).ok_or(Error::Unwrap { kms, key })
     }
 }
