@@ -1,1 +1,19 @@
-//! telemetry
+//! What a service tells about itself: events, metrics, health.
+//!
+//! ```text
+//! log::init ──▶ tracing events, one line each, to standard error
+//! Registry  ──▶ metrics, prefix `sealgate_`, units in the name
+//! listener  ──▶ /metrics /healthz /readyz on an address of their own
+//! ```
+
+pub mod listener;
+pub mod log;
+
+pub use listener::{Health, router, serve};
+/// The registry of one service; make it with [`registry`].
+pub use prometheus_client::registry::Registry;
+
+/// An empty registry whose names begin with `sealgate_`.
+pub fn registry() -> Registry {
+    Registry::with_prefix("sealgate")
+}
