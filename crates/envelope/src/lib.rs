@@ -48,7 +48,7 @@ pub use fields::{
     Cause, Expected, MAX_BUCKET, MAX_KEK_RECORD, MAX_KEY, MAX_KMS_ID, MAX_POLICY_NAME, MAX_WRITER, Place, PolicyRef,
     Recorded,
 };
-pub use footer::{Footer, FooterRead};
+pub use footer::{Footer, FooterRead, SealedFooter};
 pub use header::Header;
 pub use keys::{DataKey, KEY_LEN, Kek, Salt};
 pub use layout::{
@@ -62,4 +62,4 @@ pub use part::PartSealer;
 pub use record::{open_record, seal_record};
 pub use rewrap::Rewrap;
 pub use single::SingleSealer;
-pub use upload::{SealedFooter, Upload};
+pub use upload::Upload;
