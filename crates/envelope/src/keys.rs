@@ -64,6 +64,11 @@ impl DataKey {
         entropy.draw().map(Self)
     }
 
+    #[cfg(test)]
+    pub(crate) fn expose_for_test(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
     /// What the header stores so that no second key can open the same object (key commitment).
     pub(crate) fn commitment(&self) -> [u8; KEY_LEN] {
         *derive::<KEY_LEN>(&self.0[..], &[], &[b"sealgate commitment v1"])

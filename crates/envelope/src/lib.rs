@@ -42,6 +42,9 @@ mod segments;
 mod single;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 pub use checksums::{Checksum, ChecksumAlgorithm, ChecksumKind, Checksums, PartChecksums};
 pub use error::{FormatError, OpenError, SealError};
 pub use fields::{
