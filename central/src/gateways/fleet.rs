@@ -1,0 +1,350 @@
+//! What this replica knows of living gateways: the open streams, and news of them that is not yet in the database.
+//!
+//! In memory only. What is lost when the process dies: who was seen in the last second, and acks of the last tenth of
+//! one, which gateways say again when they reconnect.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ids::{Epoch, GatewayId, Lineage};
+use proto::watch::{Directives, OpenUploads};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+/// Why Central ends a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A newer stream of the same gateway.
+    Superseded,
+    /// An administrator suspended the gateway.
+    Suspended,
+    /// An administrator retired the gateway.
+    Retired,
+    /// Its certificate was revoked by a new enrolment.
+    Revoked,
+    /// This replica stops; come back after so many milliseconds.
+    GoingAway(u64),
+}
+
+/// How far one gateway has come with the policy set, in numbers of one lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The history of the numbers.
+    pub lineage: Lineage,
+    /// The bytes arrived.
+    pub received: u64,
+    /// New requests are decided by it.
+    pub applied: u64,
+    /// No write decided under an older one is still going on.
+    pub effective: u64,
+}
+
+impl Reached {
+    /// The further of both, in each respect; a new lineage counts from what is told.
+    fn merge(self, newer: Self) -> Self {
+        if self.lineage != newer.lineage {
+            return newer;
+        }
+        Self {
+            lineage: newer.lineage,
+            received: self.received.max(newer.received),
+            applied: self.applied.max(newer.applied),
+            effective: self.effective.max(newer.effective),
+        }
+    }
+}
+
+/// News of one gateway in one life.
+#[derive(Debug, Clone, Copy)]
+pub struct News {
+    /// When it was last heard.
+    pub seen: OffsetDateTime,
+    /// Acks since the last flush.
+    pub reached: Option<Reached>,
+    /// As it last said.
+    pub uploads: Option<OpenUploads>,
+    /// Its clock less ours, where it said the time.
+    pub skew_ms: Option<i64>,
+    /// The stream that ended, where one did.
+    pub closed: Option<Uuid>,
+}
+
+struct Live {
+    stream: Uuid,
+    epoch: Epoch,
+    serial: Vec<u8>,
+    end: watch::Sender<Option<Ended>>,
+}
+
+/// An open stream. Dropped, it is no longer open.
+pub struct Attached<'a> {
+    fleet: &'a Fleet,
+    gateway: GatewayId,
+    /// Fresh for each stream.
+    pub stream: Uuid,
+    epoch: Epoch,
+    /// Changes once, when the stream must end.
+    pub end: watch::Receiver<Option<Ended>>,
+}
+
+/// Open streams and unflushed news of one replica.
+pub struct Fleet {
+    streams: Mutex<HashMap<GatewayId, Vec<Live>>>,
+    news: Mutex<HashMap<(GatewayId, Epoch), News>>,
+    /// Acks are waiting: flush soon.
+    pub(crate) urgent: Notify,
+    /// The state of a gateway changed: read it now.
+    pub(crate) changed: Notify,
+    refused: Mutex<Refused>,
+    /// Streams' tasks, joined at the end.
+    pub(crate) tasks: TaskTracker,
+    directives: Directives,
+    open: AtomicU64,
+}
+
+/// Who may not call, as last read. Every use case that writes looks in the database as well.
+#[derive(Default)]
+pub(crate) struct Refused {
+    pub(crate) suspended: HashSet<GatewayId>,
+    pub(crate) retired: HashSet<GatewayId>,
+    pub(crate) serials: HashSet<Vec<u8>>,
+}
+
+impl Fleet {
+    pub(crate) fn new(config: &crate::config::Gateways) -> Self {
+        let ms = |length: std::time::Duration| u64::try_from(length.as_millis()).ok();
+        Self {
+            streams: Mutex::default(),
+            news: Mutex::default(),
+            urgent: Notify::new(),
+            changed: Notify::new(),
+            refused: Mutex::default(),
+            tasks: TaskTracker::new(),
+            directives: Directives {
+                report_interval_ms: ms(config.report_interval),
+                heartbeat_interval_ms: ms(config.heartbeat_interval),
+                ..Directives::default()
+            },
+            open: AtomicU64::new(0),
+        }
+    }
+
+    /// What a gateway is told when it comes.
+    pub fn directives(&self) -> Directives {
+        self.directives
+    }
+
+    /// Streams that are open at this replica.
+    pub fn open_streams(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Enters a stream. Older ones of the gateway end; while it is in quarantine, only those of the same life do, so
+    /// that both lives are served.
+    pub fn attach(&self, gateway: GatewayId, epoch: Epoch, serial: Vec<u8>, quarantined: bool) -> Attached<'_> {
+        let (sender, end) = watch::channel(None);
+        let stream = Uuid::new_v4();
+        let mut streams = self.streams.lock().expect("no holder of the lock panics");
+        let live = streams.entry(gateway).or_default();
+        for older in live.iter().filter(|older| !quarantined || older.epoch == epoch) {
+            older.end.send_replace(Some(Ended::Superseded));
+        }
+        live.push(Live { stream, epoch, serial, end: sender });
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Attached { fleet: self, gateway, stream, epoch, end }
+    }
+
+    /// Ends every stream of a gateway.
+    pub fn end(&self, gateway: GatewayId, why: Ended) {
+        let streams = self.streams.lock().expect("no holder of the lock panics");
+        for live in streams.get(&gateway).into_iter().flatten() {
+            live.end.send_replace(Some(why));
+        }
+    }
+
+    /// Ends every stream, each with a random hint within `spread_ms`.
+    pub fn go_away(&self, spread_ms: u64) {
+        let streams = self.streams.lock().expect("no holder of the lock panics");
+        for live in streams.values().flatten() {
+            live.end.send_replace(Some(Ended::GoingAway(below(spread_ms))));
+        }
+    }
+
+    /// Gateways with a stream here.
+    pub(crate) fn living(&self) -> Vec<Uuid> {
+        self.streams.lock().expect("no holder of the lock panics").keys().map(|gateway| gateway.0).collect()
+    }
+
+    /// Ends streams that the database says must end: those of refused gateways and revoked certificates, and those
+    /// older than `newest`, the stream that another replica has.
+    pub(crate) fn reconcile(&self, refused: Refused, newest: &HashMap<GatewayId, Uuid>) {
+        let streams = self.streams.lock().expect("no holder of the lock panics");
+        for (gateway, live) in streams.iter() {
+            for stream in live {
+                let why = if refused.retired.contains(gateway) {
+                    Ended::Retired
+                } else if refused.suspended.contains(gateway) {
+                    Ended::Suspended
+                } else if refused.serials.contains(&stream.serial) {
+                    Ended::Revoked
+                } else if newest.get(gateway).is_some_and(|newest| live.iter().all(|own| own.stream != *newest)) {
+                    Ended::Superseded
+                } else {
+                    continue;
+                };
+                stream.end.send_replace(Some(why));
+            }
+        }
+        drop(streams);
+        *self.refused.lock().expect("no holder of the lock panics") = refused;
+    }
+
+    /// Why this bearer may not call, as far as was last read.
+    pub fn refuses(&self, gateway: GatewayId, serial: &[u8]) -> Option<Ended> {
+        let refused = self.refused.lock().expect("no holder of the lock panics");
+        if refused.retired.contains(&gateway) {
+            Some(Ended::Retired)
+        } else if refused.suspended.contains(&gateway) {
+            Some(Ended::Suspended)
+        } else {
+            refused.serials.contains(serial).then_some(Ended::Revoked)
+        }
+    }
+
+    fn tell(&self, key: (GatewayId, Epoch), change: impl FnOnce(&mut News)) {
+        let mut news = self.news.lock().expect("no holder of the lock panics");
+        let seen = OffsetDateTime::now_utc();
+        let entry = news.entry(key).or_insert(News { seen, reached: None, uploads: None, skew_ms: None, closed: None });
+        entry.seen = seen;
+        change(entry);
+    }
+
+    /// Takes what is not flushed.
+    pub(crate) fn take_news(&self) -> HashMap<(GatewayId, Epoch), News> {
+        std::mem::take(&mut *self.news.lock().expect("no holder of the lock panics"))
+    }
+
+    /// Puts back what could not be flushed; what came since is newer.
+    pub(crate) fn put_back(&self, old: HashMap<(GatewayId, Epoch), News>) {
+        let mut news = self.news.lock().expect("no holder of the lock panics");
+        for (key, old) in old {
+            news.entry(key)
+                .and_modify(|new| {
+                    new.reached = match (old.reached, new.reached) {
+                        (Some(old), Some(new)) => Some(old.merge(new)),
+                        (old, new) => new.or(old),
+                    };
+                    new.uploads = new.uploads.or(old.uploads);
+                    new.skew_ms = new.skew_ms.or(old.skew_ms);
+                    new.closed = new.closed.or(old.closed);
+                })
+                .or_insert(old);
+        }
+    }
+}
+
+impl Attached<'_> {
+    /// It was heard.
+    pub fn seen(&self, uploads: Option<OpenUploads>, skew_ms: Option<i64>) {
+        self.fleet.tell((self.gateway, self.epoch), |news| {
+            news.uploads = uploads.or(news.uploads);
+            news.skew_ms = skew_ms.or(news.skew_ms);
+        });
+    }
+
+    /// It came further with the policy set.
+    pub fn reached(&self, reached: Reached, uploads: OpenUploads) {
+        self.fleet.tell((self.gateway, self.epoch), |news| {
+            news.reached = Some(news.reached.map_or(reached, |before| before.merge(reached)));
+            news.uploads = Some(uploads);
+        });
+        self.fleet.urgent.notify_one();
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        let mut streams = self.fleet.streams.lock().expect("no holder of the lock panics");
+        if let Some(live) = streams.get_mut(&self.gateway) {
+            live.retain(|live| live.stream != self.stream);
+            if live.is_empty() {
+                streams.remove(&self.gateway);
+            }
+        }
+        drop(streams);
+        self.fleet.open.fetch_sub(1, Ordering::Relaxed);
+        self.fleet.tell((self.gateway, self.epoch), |news| news.closed = Some(self.stream));
+        self.fleet.urgent.notify_one();
+    }
+}
+
+/// A random number below `bound`; 0 where the bound is 0.
+pub(crate) fn below(bound: u64) -> u64 {
+    let mut random = [0; 8];
+    // A failed draw costs jitter, nothing else.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    u64::from_le_bytes(random).checked_rem(bound).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet() -> Fleet {
+        Fleet::new(&crate::config::Gateways {
+            report_interval: std::time::Duration::from_secs(1),
+            heartbeat_interval: std::time::Duration::from_secs(1),
+            certificate_lifetime: std::time::Duration::from_secs(60),
+            renewal_window: std::time::Duration::from_secs(60),
+        })
+    }
+
+    #[test]
+    fn a_newer_stream_ends_the_older_one() {
+        let (fleet, gateway) = (fleet(), GatewayId::random());
+        let old = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        let new = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        assert_eq!(*old.end.borrow(), Some(Ended::Superseded));
+        assert_eq!(*new.end.borrow(), None);
+        drop(old);
+        assert_eq!(fleet.open_streams(), 1);
+        fleet.end(gateway, Ended::Suspended);
+        assert_eq!(*new.end.borrow(), Some(Ended::Suspended));
+    }
+
+    #[test]
+    fn both_lives_of_a_gateway_in_quarantine_are_served() {
+        let (fleet, gateway) = (fleet(), GatewayId::random());
+        let one = fleet.attach(gateway, Epoch::random(), vec![1], true);
+        let other = fleet.attach(gateway, Epoch::random(), vec![1], true);
+        assert_eq!((*one.end.borrow(), *other.end.borrow()), (None, None));
+    }
+
+    #[test]
+    fn acks_of_one_lineage_only_go_forward_and_a_new_lineage_begins_anew() {
+        let (fleet, gateway, lineage) = (fleet(), GatewayId::random(), Lineage::random());
+        let stream = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        let reached = |lineage, received, applied, effective| Reached { lineage, received, applied, effective };
+        stream.reached(reached(lineage, 5, 5, 4), OpenUploads::default());
+        stream.reached(reached(lineage, 4, 4, 4), OpenUploads::default());
+        let news = fleet.take_news();
+        assert_eq!(news.values().next().expect("news").reached, Some(reached(lineage, 5, 5, 4)));
+        let other = Lineage::random();
+        stream.reached(reached(other, 1, 1, 0), OpenUploads::default());
+        fleet.put_back(news);
+        assert_eq!(fleet.take_news().values().next().expect("news").reached, Some(reached(other, 1, 1, 0)));
+    }
+
+    #[test]
+    fn a_stream_that_another_replica_superseded_ends() {
+        let (fleet, gateway) = (fleet(), GatewayId::random());
+        let stream = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        fleet.reconcile(Refused::default(), &HashMap::from([(gateway, stream.stream)]));
+        assert_eq!(*stream.end.borrow(), None);
+        fleet.reconcile(Refused::default(), &HashMap::from([(gateway, Uuid::new_v4())]));
+        assert_eq!(*stream.end.borrow(), Some(Ended::Superseded));
+    }
+}
