@@ -1,0 +1,1 @@
+//! The embedded assets of the console.

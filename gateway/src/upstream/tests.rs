@@ -1,0 +1,1 @@
+//! Requests to a real socket.
