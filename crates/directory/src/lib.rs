@@ -25,10 +25,39 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::error::Answer;
+use crate::request::Call;
+use crate::storage::Storage;
+
+mod answer;
+mod buckets;
+mod commit;
+mod conditions;
+mod copy;
+mod delete;
+mod error;
+mod get;
+mod layout;
+mod list;
+mod multipart;
+mod operations;
+mod put;
+mod range;
+mod record;
+mod request;
+mod storage;
+mod tagging;
+mod transfer;
+mod walk;
+mod xml;
+
+pub use operations::{OPERATIONS, Operation};
 
 /// A request's or a response's body: streamed, in frames of at most a few hundred KiB.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -73,31 +102,76 @@ pub enum OpenError {
 /// S3 storage below one directory. Cheap to clone; any number of instances, in any number of processes of one
 /// machine, may serve the same directory at the same time.
 #[derive(Clone, Debug)]
-pub struct Directory {}
+pub struct Directory {
+    storage: Arc<Storage>,
+}
 
 impl Directory {
     /// Opens the storage directory at `path`, made if it does not exist, and sweeps what dead processes left behind.
     ///
-    /// Blocks on file I/O. Must be called once per process rather than once per request.
+    /// Blocks on file I/O. Meant to be called once per process and cloned, not once per request.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let _ = path;
-        Ok(Self {})
+        Ok(Self { storage: Arc::new(Storage::open(path.as_ref())?) })
     }
 
     /// Answers one S3 request: path-style URI (`/bucket/key?query`, key percent-encoded), `Content-Length` or a body
     /// of known size on uploads. Never fails otherwise than by an S3 error response. Must run inside a tokio runtime.
     ///
     /// If the returned future is dropped, or the request body ends in an error or too early, nothing is stored and no
-    /// temporary file stays, unless the commit had already begun.
+    /// temporary file stays, unless the commit had already begun. How long to wait for a body that does not come is
+    /// the caller's to decide.
     pub async fn call(&self, request: Request<Body>) -> Response<Body> {
-        let _ = request;
-        Response::default()
+        let (parts, body) = request.into_parts();
+        let resource = parts.uri.path().to_owned();
+        let head = parts.method == Method::HEAD;
+        let request_id = uuid::Uuid::new_v4().simple().to_string();
+        let answer = self.answer(parts, body).await;
+        let mut response = answer.unwrap_or_else(|error| error.into_response(&resource, &request_id, head));
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            response.headers_mut().insert("x-amz-request-id", id);
+        }
+        response
+    }
+
+    async fn answer(&self, parts: http::request::Parts, body: Body) -> Answer {
+        let method = parts.method.clone();
+        let call = Call::new(parts, body)?;
+        let operation = operations::route(&method, &call.bucket, &call.key, &call.query, &call.headers)?;
+        let storage = Arc::clone(&self.storage);
+        match operation.name {
+            "ListBuckets" => buckets::list(storage, call).await,
+            "CreateBucket" => buckets::create(storage, call).await,
+            "HeadBucket" => buckets::head(storage, call).await,
+            "DeleteBucket" => buckets::delete(storage, call).await,
+            "GetBucketLocation" => buckets::location(storage, call).await,
+            "ListObjects" => list::objects(storage, call).await,
+            "ListObjectsV2" => list::objects_v2(storage, call).await,
+            "DeleteObjects" => delete::objects(storage, call).await,
+            "PutObject" => put::object(storage, call).await,
+            "CopyObject" => copy::object(storage, call).await,
+            "GetObject" => get::object(storage, call).await,
+            "HeadObject" => get::head(storage, call).await,
+            "DeleteObject" => delete::object(storage, call).await,
+            "GetObjectTagging" => tagging::get(storage, call).await,
+            "PutObjectTagging" => tagging::put(storage, call).await,
+            "DeleteObjectTagging" => tagging::delete(storage, call).await,
+            "CreateMultipartUpload" => multipart::create(storage, call).await,
+            "UploadPart" => multipart::upload_part(storage, call).await,
+            "UploadPartCopy" => multipart::copy_part(storage, call).await,
+            "CompleteMultipartUpload" => multipart::complete(storage, call).await,
+            "AbortMultipartUpload" => multipart::abort(storage, call).await,
+            "ListParts" => multipart::parts(storage, call).await,
+            "ListMultipartUploads" => multipart::uploads(storage, call).await,
+            other => Err(operations::not_implemented(other)),
+        }
     }
 
     /// The file that holds the stored bytes of an object, whether or not that object exists. The path of a key never
-    /// changes; an overwrite replaces the file (another inode).
+    /// changes; an overwrite replaces the file (another inode). Pure: nothing is looked up.
+    ///
+    /// `bucket` must be the name of a bucket; what is no name of a bucket gives a path at which nothing ever is.
     pub fn object_path(&self, bucket: &str, key: &str) -> PathBuf {
-        let _ = (bucket, key);
-        PathBuf::new()
+        let bucket = if request::is_bucket_name(bucket) { bucket } else { ".no-bucket" };
+        self.storage.place(bucket, key).join(layout::DATA)
     }
 }

@@ -1,0 +1,5 @@
+//! The storage as its caller sees it: requests in, responses and files out.
+
+mod buckets;
+mod client;
+mod reads;
