@@ -1,4 +1,4 @@
-//! A second, independent implementation of AES-256-GCM (RustCrypto `aes-gcm`) makes and opens the same segments.
+//! A second, independent implementation of AES-256-GCM (`aes-gcm`) makes and opens the same segments.
 
 use aes_gcm::aead::{Aead as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

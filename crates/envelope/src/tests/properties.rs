@@ -150,16 +150,15 @@ proptest! {
 
     #[test]
     fn a_stored_length_that_no_plaintext_has_is_never_inverted(stored in any::<u64>()) {
-        match plaintext_len_of_padded(stored) {
-            Some(len) => prop_assert_eq!(padded_stored_len(len), stored),
-            None => {
-                // The nearest plaintext lengths on both sides miss it.
-                let low = (0..48).rev().fold(0_u64, |low, bit| {
-                    let next = low + (1 << bit);
-                    if padded_stored_len(next) <= stored { next } else { low }
-                });
-                prop_assert_ne!(padded_stored_len(low), stored);
-            }
+        if let Some(len) = plaintext_len_of_padded(stored) {
+            prop_assert_eq!(padded_stored_len(len), stored);
+        } else {
+            // The greatest plaintext length whose stored length is not above this one misses it.
+            let below = (0..48).rev().fold(0_u64, |below, bit| {
+                let next = below + (1 << bit);
+                if padded_stored_len(next) <= stored { next } else { below }
+            });
+            prop_assert_ne!(padded_stored_len(below), stored);
         }
     }
 
