@@ -159,6 +159,8 @@ pub struct FirstAdmin {
     pub access_key: Option<String>,
     /// Secret access key; made at random where missing.
     pub secret_key: Option<Secret>,
+    /// Token of the admin API; made at random where missing.
+    pub token: Option<Secret>,
     /// Where the credential is written (JSON, mode 0600) when it was made here, instead of to the log.
     pub file: Option<PathBuf>,
 }
@@ -361,7 +363,11 @@ impl FirstAdmin {
         if access_key.is_some() != secret_key.is_some() {
             reader.mistake("first_admin", "access_key and secret_key go together".to_owned());
         }
-        Self { access_key, secret_key, file: reader.optional("first_admin.file").map(PathBuf::from) }
+        let token = reader.secret("first_admin.token");
+        if token.as_ref().is_some_and(|token| token.expose().len() < 32) {
+            reader.mistake("first_admin.token", "it must have at least 32 characters".to_owned());
+        }
+        Self { access_key, secret_key, token, file: reader.optional("first_admin.file").map(PathBuf::from) }
     }
 }
 

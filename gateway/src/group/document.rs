@@ -1,0 +1,531 @@
+//! What the members of a group share, as values: questions that requests ask, and pure edits that administrators make.
+//!
+//! ```text
+//! Document ─┬─ buckets      name → Bucket      toggle, anonymous reads, mapping …
+//!           ├─ credentials  access key → Credential → grants
+//!           ├─ tokens       id → Token         of the admin API
+//!           ├─ kms          KMS ID → KmsEntry  kind and secret state; one may be active
+//!           ├─ floor        what is encrypted whatever else says
+//!           └─ former_places
+//! ```
+//! An edit either leaves the document valid or refuses and says why; it reads no clock and draws no randomness, since
+//! it is run again on a newer document when another member was faster.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use ids::KmsId;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::config::Secret;
+
+/// At most so many buckets with settings, credentials, tokens, KMS.
+pub const MAX_BUCKETS: usize = 20_000;
+const MAX_CREDENTIALS: usize = 10_000;
+const MAX_TOKENS: usize = 1_000;
+const MAX_KMS: usize = 64;
+const MAX_GRANTS: usize = 64;
+const MAX_PATTERNS: usize = 256;
+const MAX_PLACES: usize = 1_000;
+
+/// Why an edit was refused. The text is for the person who asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The thing is not in the document.
+    #[error("{0}")]
+    NotFound(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// It is not well-formed.
+    #[error("{0}")]
+    Invalid(String),
+    /// A key or passphrase is refused.
+    #[error("{0}")]
+    Key(#[from] kms::KeyError),
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type UnixMillis = u64;
+
+/// The group document as the members use it. Secrets inside cannot be printed, cloned or serialised.
+pub struct Document {
+    /// The group's identity, drawn at its first start.
+    pub group: Uuid,
+    /// Number of this revision, from 1, without gaps.
+    pub revision: u64,
+    /// When this revision was written, by the clock of its writer.
+    pub written: UnixMillis,
+    /// Settings of buckets, by the name that clients use. A bucket without settings is not in here.
+    pub buckets: BTreeMap<String, Bucket>,
+    /// S3 credentials, by access key.
+    pub credentials: BTreeMap<String, Credential>,
+    /// Tokens of the admin API, by their public ID.
+    pub tokens: BTreeMap<String, Token>,
+    /// Configured KMS.
+    pub kms: BTreeMap<KmsId, KmsEntry>,
+    /// The KMS under which new objects are encrypted; always one of `kms`.
+    pub active_kms: Option<KmsId>,
+    /// Counts the orders to drop every cached KEK.
+    pub kms_flushes: u64,
+    /// What is encrypted whatever toggles and policies say.
+    pub floor: Floor,
+    /// Places from which objects were brought here by other ways than this gateway.
+    pub former_places: Vec<FormerPlace>,
+}
+
+/// Settings of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// The toggle.
+    pub encrypt: bool,
+    /// When the toggle was last switched on; none when it is off.
+    pub encrypt_since: Option<UnixMillis>,
+    /// When encryption first was due in this bucket, by whatever reason; never taken back while the bucket exists.
+    pub ever_due: Option<UnixMillis>,
+    /// Unsigned requests may read objects and list.
+    pub anonymous_reads: bool,
+    /// Objects that are stored plain are not read.
+    pub refuse_plain_reads: bool,
+    /// A copy into this bucket is decrypted if nothing says that it must be encrypted.
+    pub decrypt_on_copy: bool,
+    /// Where the bucket lies, if not under its own name in the home backend.
+    pub mapping: Option<Mapping>,
+}
+
+/// Where a bucket that clients see really lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// Name of a backend in the configuration of every member.
+    pub backend: String,
+    /// The bucket's name there.
+    pub backing_bucket: String,
+}
+
+/// One operation class of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Read objects and what belongs to them.
+    Read,
+    /// Write objects and what belongs to them.
+    Write,
+    /// Delete objects.
+    Delete,
+    /// List objects, uploads, versions; see the bucket.
+    List,
+    /// Everything about the bucket itself, and what gives rights away.
+    Manage,
+}
+
+/// A bucket name in which `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Does the whole name match?
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut p, mut n, mut star) = (0, 0, None);
+        while n < name.len() {
+            if pattern.get(p) == Some(&b'*') {
+                star = Some((p, n));
+                p += 1;
+            } else if pattern.get(p) == Some(&name[n]) {
+                (p, n) = (p + 1, n + 1);
+            } else if let Some((at, from)) = star {
+                (p, n) = (at + 1, from + 1);
+                star = Some((at, from + 1));
+            } else {
+                return false;
+            }
+        }
+        pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = Refusal;
+    fn try_from(text: String) -> Result<Self, Refusal> {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_uppercase() || b.is_ascii_digit() || b".-_*".contains(&b);
+        if text.is_empty() || text.len() > 63 || !text.bytes().all(legal) {
+            let rule = "1 to 63 of a-z A-Z 0-9 . - _ and * for any run of characters";
+            return Err(Refusal::Invalid(format!("{text:?} is not a bucket pattern: {rule}")));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
+}
+
+/// What a credential may do in the buckets that match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Any of these.
+    #[schema(value_type = Vec<String>)]
+    pub buckets: Vec<Pattern>,
+    /// All of these.
+    pub actions: Vec<Action>,
+}
+
+/// An S3 credential of the group.
+pub struct Credential {
+    /// The secret access key.
+    pub secret: Secret,
+    /// For people.
+    pub name: String,
+    /// May use the admin listener.
+    pub admin: bool,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// What it may do; nothing else.
+    pub grants: Vec<Grant>,
+}
+
+impl Credential {
+    /// May it do `action` in the bucket that clients call `bucket`?
+    pub fn allows(&self, action: Action, bucket: &str) -> bool {
+        let covers = |grant: &Grant| {
+            grant.actions.contains(&action) && grant.buckets.iter().any(|pattern| pattern.matches(bucket))
+        };
+        self.grants.iter().any(covers)
+    }
+
+    /// Is there anything that it may do in the bucket?
+    pub fn sees(&self, bucket: &str) -> bool {
+        let covers = |grant: &Grant| grant.buckets.iter().any(|pattern| pattern.matches(bucket));
+        self.grants.iter().any(covers)
+    }
+}
+
+/// A token of the admin API; only its digest is kept.
+pub struct Token {
+    /// For people.
+    pub name: String,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// SHA-256 of the token.
+    pub digest: [u8; 32],
+}
+
+/// A configured KMS: what [`kms::Provider::from_state`] needs.
+pub struct KmsEntry {
+    /// Its kind.
+    pub provider: String,
+    /// When it was added.
+    pub added: UnixMillis,
+    /// Its state, master keys included.
+    pub state: Zeroizing<Vec<u8>>,
+}
+
+/// What is encrypted whatever toggles and policies say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// Every object in the buckets that match.
+    #[schema(value_type = Vec<String>)]
+    pub encrypt: Vec<Pattern>,
+}
+
+/// Objects below `prefix` of `bucket` were encrypted for `former_prefix` of `former_bucket`: a replica, a restored copy.
+/// Both buckets are backing buckets, as the storage calls them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FormerPlace {
+    /// Where the objects are now.
+    pub bucket: String,
+    /// Keys that begin so; empty for the whole bucket.
+    pub prefix: String,
+    /// Where they were.
+    pub former_bucket: String,
+    /// What their keys began with there.
+    pub former_prefix: String,
+}
+
+/// SHA-256 of an API token, as [`Token::digest`].
+pub fn token_digest(token: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    bytes
+}
+
+/// Questions.
+impl Document {
+    /// Is the bucket's toggle on?
+    pub fn toggled(&self, bucket: &str) -> bool {
+        self.buckets.get(bucket).is_some_and(|bucket| bucket.encrypt)
+    }
+
+    /// Does the floor ask for encryption in this bucket?
+    pub fn floor_covers(&self, bucket: &str) -> bool {
+        self.floor.encrypt.iter().any(|pattern| pattern.matches(bucket))
+    }
+
+    /// Is encryption due in this bucket by toggle or floor, or was it ever by any reason that was recorded?
+    pub fn ever_due(&self, bucket: &str) -> bool {
+        self.floor_covers(bucket) || self.buckets.get(bucket).is_some_and(|b| b.encrypt || b.ever_due.is_some())
+    }
+
+    /// The settings of a bucket; the defaults where it has none.
+    pub fn bucket(&self, name: &str) -> Bucket {
+        self.buckets.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The credential of an access key.
+    pub fn credential(&self, access_key: &str) -> Option<&Credential> {
+        self.credentials.get(access_key)
+    }
+
+    /// The public ID of the token, if it is one of ours. Takes the same time whichever it is.
+    pub fn token(&self, presented: &str) -> Option<&str> {
+        let digest = token_digest(presented);
+        let mut found = None;
+        for (id, token) in &self.tokens {
+            if bool::from(token.digest.ct_eq(&digest)) {
+                found = Some(id.as_str());
+            }
+        }
+        found
+    }
+}
+
+/// Edits.
+impl Document {
+    /// Switches the encryption of a bucket. Nothing changes if it already is so.
+    pub fn set_encryption(&mut self, bucket: &str, encrypt: bool, now: UnixMillis) -> Result<(), Refusal> {
+        if self.toggled(bucket) == encrypt {
+            return Ok(());
+        }
+        let settings = self.bucket_mut(bucket)?;
+        settings.encrypt = encrypt;
+        settings.encrypt_since = encrypt.then_some(now);
+        if encrypt {
+            settings.ever_due.get_or_insert(now);
+        }
+        self.tidy(bucket);
+        Ok(())
+    }
+
+    /// Records that encryption was due in the bucket by another reason than its toggle.
+    pub fn record_due(&mut self, bucket: &str, now: UnixMillis) -> Result<(), Refusal> {
+        if !self.ever_due(bucket) {
+            self.bucket_mut(bucket)?.ever_due = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Changes settings of a bucket by `change`, which must not touch the toggle.
+    pub fn change_bucket(&mut self, bucket: &str, change: impl FnOnce(&mut Bucket)) -> Result<(), Refusal> {
+        change(self.bucket_mut(bucket)?);
+        self.tidy(bucket);
+        Ok(())
+    }
+
+    /// Forgets a bucket that was deleted.
+    pub fn forget_bucket(&mut self, bucket: &str) {
+        self.buckets.remove(bucket);
+    }
+
+    fn bucket_mut(&mut self, bucket: &str) -> Result<&mut Bucket, Refusal> {
+        if bucket.is_empty() || bucket.len() > 255 {
+            return Err(Refusal::Invalid(format!("{bucket:?} is not a bucket name")));
+        }
+        if !self.buckets.contains_key(bucket) && self.buckets.len() >= MAX_BUCKETS {
+            return Err(Refusal::Conflict(format!("{MAX_BUCKETS} buckets have settings, that is the most")));
+        }
+        Ok(self.buckets.entry(bucket.to_owned()).or_default())
+    }
+
+    fn tidy(&mut self, bucket: &str) {
+        if self.buckets.get(bucket) == Some(&Bucket::default()) {
+            self.buckets.remove(bucket);
+        }
+    }
+
+    /// Adds a credential under a new access key.
+    pub fn add_credential(&mut self, access_key: &str, credential: Credential) -> Result<(), Refusal> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if !(3..=128).contains(&access_key.len()) || !access_key.bytes().all(legal) {
+            return Err(Refusal::Invalid("an access key has 3 to 128 of a-z A-Z 0-9 . _ -".into()));
+        }
+        if !(8..=256).contains(&credential.secret.expose().len()) {
+            return Err(Refusal::Invalid("a secret key has 8 to 256 characters".into()));
+        }
+        check_name(&credential.name)?;
+        check_grants(&credential.grants)?;
+        if self.credentials.contains_key(access_key) {
+            return Err(Refusal::Conflict(format!("there is a credential {access_key} already")));
+        }
+        if self.credentials.len() >= MAX_CREDENTIALS {
+            return Err(Refusal::Conflict(format!("there are {MAX_CREDENTIALS} credentials, that is the most")));
+        }
+        self.credentials.insert(access_key.to_owned(), credential);
+        Ok(())
+    }
+
+    /// Changes name, rights or the admin mark of a credential; what is none stays.
+    pub fn change_credential(
+        &mut self,
+        access_key: &str,
+        name: Option<&str>,
+        admin: Option<bool>,
+        grants: Option<&[Grant]>,
+    ) -> Result<(), Refusal> {
+        let last = self.is_last_admin(access_key);
+        let credential = self.credentials.get_mut(access_key).ok_or_else(|| no_credential(access_key))?;
+        if last && admin == Some(false) {
+            return Err(Refusal::Conflict(format!("{access_key} is the last admin credential")));
+        }
+        if let Some(name) = name {
+            check_name(name)?;
+            name.clone_into(&mut credential.name);
+        }
+        if let Some(grants) = grants {
+            check_grants(grants)?;
+            credential.grants = grants.to_vec();
+        }
+        credential.admin = admin.unwrap_or(credential.admin);
+        Ok(())
+    }
+
+    /// Removes a credential; not the last one that may administer.
+    pub fn remove_credential(&mut self, access_key: &str) -> Result<(), Refusal> {
+        if self.is_last_admin(access_key) {
+            return Err(Refusal::Conflict(format!("{access_key} is the last admin credential")));
+        }
+        self.credentials.remove(access_key).map(|_| ()).ok_or_else(|| no_credential(access_key))
+    }
+
+    fn is_last_admin(&self, access_key: &str) -> bool {
+        let is_admin = |key: &str| self.credentials.get(key).is_some_and(|credential| credential.admin);
+        is_admin(access_key) && !self.credentials.keys().any(|other| other != access_key && is_admin(other))
+    }
+
+    /// Adds an API token under a new ID.
+    pub fn add_token(&mut self, id: &str, token: Token) -> Result<(), Refusal> {
+        check_name(&token.name)?;
+        if self.tokens.contains_key(id) {
+            return Err(Refusal::Conflict(format!("there is a token {id} already")));
+        }
+        if self.tokens.len() >= MAX_TOKENS {
+            return Err(Refusal::Conflict(format!("there are {MAX_TOKENS} tokens, that is the most")));
+        }
+        self.tokens.insert(id.to_owned(), token);
+        Ok(())
+    }
+
+    /// Removes an API token; not the last one, which would lock everybody out.
+    pub fn remove_token(&mut self, id: &str) -> Result<(), Refusal> {
+        if !self.tokens.contains_key(id) {
+            return Err(Refusal::NotFound(format!("there is no token {id}")));
+        }
+        if self.tokens.len() == 1 {
+            return Err(Refusal::Conflict(format!("{id} is the last token")));
+        }
+        self.tokens.remove(id);
+        Ok(())
+    }
+
+    /// Adds a KMS under a new ID.
+    pub fn add_kms(&mut self, id: &KmsId, entry: KmsEntry) -> Result<(), Refusal> {
+        if self.kms.contains_key(id) {
+            let advice = "give another ID, or rotate its key";
+            return Err(Refusal::Conflict(format!("there is a KMS {id} already; {advice}")));
+        }
+        if self.kms.len() >= MAX_KMS {
+            return Err(Refusal::Conflict(format!("there are {MAX_KMS} KMS, that is the most")));
+        }
+        self.kms.insert(id.clone(), entry);
+        Ok(())
+    }
+
+    /// The entry of a KMS, to replace its state.
+    pub fn kms_mut(&mut self, id: &KmsId) -> Result<&mut KmsEntry, Refusal> {
+        self.kms.get_mut(id).ok_or_else(|| no_kms(id))
+    }
+
+    /// Makes a KMS the one under which new objects are encrypted.
+    pub fn activate_kms(&mut self, id: &KmsId) -> Result<(), Refusal> {
+        if !self.kms.contains_key(id) {
+            return Err(no_kms(id));
+        }
+        self.active_kms = Some(id.clone());
+        Ok(())
+    }
+
+    /// Removes a KMS with its keys. Says whether it was the active one; then no object can be encrypted until another is.
+    pub fn remove_kms(&mut self, id: &KmsId) -> Result<bool, Refusal> {
+        self.kms.remove(id).ok_or_else(|| no_kms(id))?;
+        let was_active = self.active_kms.as_ref() == Some(id);
+        if was_active {
+            self.active_kms = None;
+        }
+        Ok(was_active)
+    }
+
+    /// Sets the floor.
+    pub fn set_floor(&mut self, floor: Floor) -> Result<(), Refusal> {
+        if floor.encrypt.len() > MAX_PATTERNS {
+            return Err(Refusal::Invalid(format!("at most {MAX_PATTERNS} patterns")));
+        }
+        self.floor = floor;
+        Ok(())
+    }
+
+    /// Sets the former places.
+    pub fn set_former_places(&mut self, places: Vec<FormerPlace>) -> Result<(), Refusal> {
+        let long = |place: &FormerPlace| {
+            place.bucket.is_empty()
+                || place.former_bucket.is_empty()
+                || place.bucket.len().max(place.former_bucket.len()) > 255
+                || place.prefix.len().max(place.former_prefix.len()) > 1024
+        };
+        if places.len() > MAX_PLACES || places.iter().any(long) {
+            let rule = format!("at most {MAX_PLACES}, each with two buckets, and prefixes of at most 1024 bytes");
+            return Err(Refusal::Invalid(format!("former places: {rule}")));
+        }
+        self.former_places = places;
+        Ok(())
+    }
+}
+
+fn no_kms(id: &KmsId) -> Refusal {
+    Refusal::NotFound(format!("there is no KMS {id}"))
+}
+
+fn no_credential(access_key: &str) -> Refusal {
+    let shown: String = access_key.chars().take(128).collect();
+    Refusal::NotFound(format!("there is no credential {shown}"))
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+        return Err(Refusal::Invalid("a name has 1 to 200 bytes and no control characters".into()));
+    }
+    Ok(())
+}
+
+fn check_grants(grants: &[Grant]) -> Result<(), Refusal> {
+    let long = |grant: &Grant| grant.buckets.len() > MAX_PATTERNS || grant.actions.len() > 5;
+    let empty = |grant: &Grant| grant.buckets.is_empty() || grant.actions.is_empty();
+    if grants.len() > MAX_GRANTS || grants.iter().any(|grant| long(grant) || empty(grant)) {
+        let rule = format!("at most {MAX_GRANTS} grants, each with 1 to {MAX_PATTERNS} patterns and 1 to 5 actions");
+        return Err(Refusal::Invalid(rule));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

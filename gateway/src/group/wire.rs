@@ -1,0 +1,346 @@
+//! The group document as it is written: JSON under the seal, one object for each revision.
+//!
+//! ```text
+//! group/00000000000000000017 = seal("group document 17", {"format":1, "revision":17, …, "body":{…}})
+//! ```
+//! Only this file turns secrets into text. A reader refuses a format, and any field, that it does not know: to edit
+//! what one only half understands would lose the other half.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ids::KmsId;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::document::{
+    Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Pattern, Token, UnixMillis,
+};
+use crate::config::Secret;
+use crate::sealing::{SealingError, SealingKey};
+
+/// The format that is written, and the only one that is read.
+const FORMAT: u32 = 1;
+/// The longest document, in bytes of JSON.
+pub(super) const MAX_DOCUMENT: usize = 8 * 1024 * 1024;
+/// The longest stored revision.
+pub(super) const MAX_SEALED: usize = MAX_DOCUMENT + crate::sealing::OVERHEAD;
+/// How many earlier revisions a document names.
+const RECENT: usize = 128;
+
+/// A stored revision cannot be read, or a document cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It does not open.
+    #[error(transparent)]
+    Sealed(#[from] SealingError),
+    /// Written by a newer version.
+    #[error("group document {revision} has format {format}, this program reads format 1; upgrade this gateway")]
+    Format {
+        /// The revision.
+        revision: u64,
+        /// Its format.
+        format: u32,
+    },
+    /// It opens, and is not a group document that this version knows.
+    #[error("group document {revision} is not valid: {reason}")]
+    Invalid {
+        /// The revision.
+        revision: u64,
+        /// What is wrong, without content.
+        reason: String,
+    },
+    /// Longer than 8 MiB.
+    #[error("the group document would have {0} bytes; at most 8 MiB are kept")]
+    TooLong(usize),
+}
+
+/// Which write made a revision: what tells a revision from another of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) revision: u64,
+    pub(super) nonce: Uuid,
+}
+
+/// A document with its history, and its JSON, from which an edit starts afresh.
+pub(super) struct Revision {
+    pub(super) document: Arc<Document>,
+    pub(super) mark: Mark,
+    pub(super) recent: Vec<Mark>,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Revision {
+    /// The first revision of a new group.
+    pub(super) fn first(document: Document) -> Result<Self, DocumentError> {
+        let body = body(&document)?;
+        let mark = Mark { revision: 1, nonce: Uuid::new_v4() };
+        Ok(Self { document: Arc::new(Document { revision: 1, ..document }), mark, recent: Vec::new(), body })
+    }
+
+    /// Opens what was stored as revision `number`.
+    pub(super) fn open(number: u64, sealed: &[u8], key: &SealingKey) -> Result<Self, DocumentError> {
+        let invalid = |reason: String| DocumentError::Invalid { revision: number, reason };
+        let json = key.open(&context(number), sealed)?;
+        let format: Format = serde_json::from_slice(&json).map_err(|error| invalid(shape(&error)))?;
+        if format.format != FORMAT {
+            return Err(DocumentError::Format { revision: number, format: format.format });
+        }
+        let envelope: Envelope<Body> = serde_json::from_slice(&json).map_err(|error| invalid(shape(&error)))?;
+        if envelope.revision != number {
+            return Err(invalid(format!("it says that it is revision {}", envelope.revision)));
+        }
+        let mark = Mark { revision: number, nonce: envelope.nonce };
+        let document = envelope.body.into_document(envelope.group, number, envelope.written).map_err(invalid)?;
+        let body = body(&document)?;
+        Ok(Self { document: Arc::new(document), mark, recent: envelope.recent, body })
+    }
+
+    /// The document once more, for an edit to change.
+    pub(super) fn copy(&self) -> Result<Document, DocumentError> {
+        let number = self.mark.revision;
+        let invalid = |reason: String| DocumentError::Invalid { revision: number, reason };
+        let parsed: Body = serde_json::from_slice(&self.body).map_err(|error| invalid(shape(&error)))?;
+        parsed.into_document(self.document.group, number, self.document.written).map_err(invalid)
+    }
+
+    /// The revision after this one, with an edited copy of its document; `None` if the edit changed nothing.
+    pub(super) fn next(&self, edited: Document, now: UnixMillis) -> Result<Option<Self>, DocumentError> {
+        let body = body(&edited)?;
+        if body == self.body {
+            return Ok(None);
+        }
+        let revision = self.mark.revision + 1;
+        let mark = Mark { revision, nonce: Uuid::new_v4() };
+        let mut recent = self.recent.clone();
+        recent.push(self.mark);
+        recent.drain(..recent.len().saturating_sub(RECENT));
+        let document = Arc::new(Document { revision, written: now, ..edited });
+        Ok(Some(Self { document, mark, recent, body }))
+    }
+
+    /// What is stored.
+    pub(super) fn seal(&self, key: &SealingKey) -> Result<Vec<u8>, DocumentError> {
+        let envelope = Envelope {
+            format: FORMAT,
+            group: self.document.group,
+            revision: self.mark.revision,
+            nonce: self.mark.nonce,
+            written: self.document.written,
+            recent: self.recent.clone(),
+            body: Body::from_document(&self.document),
+        };
+        let json = to_json(&envelope)?;
+        Ok(key.seal(&context(self.mark.revision), &json)?)
+    }
+}
+
+/// The label under which a revision is sealed.
+fn context(revision: u64) -> String {
+    format!("group document {revision}")
+}
+
+/// What is wrong with JSON, without its content: serde's messages may quote values.
+fn shape(error: &serde_json::Error) -> String {
+    format!("JSON at line {} column {}", error.line(), error.column())
+}
+
+fn body(document: &Document) -> Result<Zeroizing<Vec<u8>>, DocumentError> {
+    to_json(&Body::from_document(document))
+}
+
+/// Written twice, first to learn the length: a buffer that grows leaves copies of secrets behind.
+fn to_json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, DocumentError> {
+    let never = "maps with text keys and plain values always serialise";
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).expect(never);
+    if length.0 > MAX_DOCUMENT {
+        return Err(DocumentError::TooLong(length.0));
+    }
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *json, value).expect(never);
+    Ok(json)
+}
+
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<B> {
+    format: u32,
+    group: Uuid,
+    revision: u64,
+    nonce: Uuid,
+    written: UnixMillis,
+    recent: Vec<Mark>,
+    body: B,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    buckets: BTreeMap<String, Bucket>,
+    credentials: BTreeMap<String, WireCredential>,
+    tokens: BTreeMap<String, WireToken>,
+    kms: BTreeMap<KmsId, WireKms>,
+    active_kms: Option<KmsId>,
+    kms_flushes: u64,
+    floor: Floor,
+    former_places: Vec<FormerPlace>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCredential {
+    secret: WireSecret,
+    name: String,
+    admin: bool,
+    created: UnixMillis,
+    grants: Vec<Grant>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireToken {
+    name: String,
+    created: UnixMillis,
+    digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireKms {
+    provider: String,
+    added: UnixMillis,
+    state: WireSecret,
+}
+
+/// A secret on its way into or out of the sealed document.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct WireSecret(String);
+
+impl Drop for WireSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Body {
+    fn from_document(document: &Document) -> Self {
+        let credential = |credential: &Credential| WireCredential {
+            secret: WireSecret(credential.secret.expose().to_owned()),
+            name: credential.name.clone(),
+            admin: credential.admin,
+            created: credential.created,
+            grants: credential.grants.clone(),
+        };
+        let token = |token: &Token| WireToken {
+            name: token.name.clone(),
+            created: token.created,
+            digest: hex::encode(token.digest),
+        };
+        let kms = |entry: &KmsEntry| WireKms {
+            provider: entry.provider.clone(),
+            added: entry.added,
+            state: WireSecret(STANDARD.encode(&entry.state)),
+        };
+        Self {
+            buckets: document.buckets.clone(),
+            credentials: document.credentials.iter().map(|(key, value)| (key.clone(), credential(value))).collect(),
+            tokens: document.tokens.iter().map(|(key, value)| (key.clone(), token(value))).collect(),
+            kms: document.kms.iter().map(|(key, value)| (key.clone(), kms(value))).collect(),
+            active_kms: document.active_kms.clone(),
+            kms_flushes: document.kms_flushes,
+            floor: document.floor.clone(),
+            former_places: document.former_places.clone(),
+        }
+    }
+
+    fn into_document(self, group: Uuid, revision: u64, written: UnixMillis) -> Result<Document, String> {
+        let mut credentials = BTreeMap::new();
+        for (access_key, wire) in self.credentials {
+            let secret = Secret::new(wire.secret.0.clone());
+            let WireCredential { name, admin, created, grants, .. } = wire;
+            credentials.insert(access_key, Credential { secret, name, admin, created, grants });
+        }
+        let mut tokens = BTreeMap::new();
+        for (id, wire) in self.tokens {
+            let mut digest = [0; 32];
+            hex::decode_to_slice(&wire.digest, &mut digest).map_err(|_| format!("digest of token {id}"))?;
+            tokens.insert(id, Token { name: wire.name, created: wire.created, digest });
+        }
+        let mut kms = BTreeMap::new();
+        for (id, wire) in self.kms {
+            let state = Zeroizing::new(STANDARD.decode(&wire.state.0).map_err(|_| format!("state of KMS {id}"))?);
+            kms.insert(id, KmsEntry { provider: wire.provider.clone(), added: wire.added, state });
+        }
+        if let Some(active) = &self.active_kms
+            && !kms.contains_key(active)
+        {
+            return Err(format!("the active KMS {active} is not configured"));
+        }
+        Ok(Document {
+            group,
+            revision,
+            written,
+            buckets: self.buckets,
+            credentials,
+            tokens,
+            kms,
+            active_kms: self.active_kms,
+            kms_flushes: self.kms_flushes,
+            floor: self.floor,
+            former_places: self.former_places,
+        })
+    }
+}
+
+/// The document of a group that begins: one administrator with every right, one token, nothing encrypted, no KMS.
+pub(super) fn beginning(
+    access_key: &str,
+    secret: Secret,
+    token: &str,
+    now: UnixMillis,
+) -> Result<Document, super::document::Refusal> {
+    use super::document::Action::{Delete, List, Manage, Read, Write};
+    let everything = Pattern::try_from("*".to_owned())?;
+    let grants = vec![Grant { buckets: vec![everything], actions: vec![Read, Write, Delete, List, Manage] }];
+    let mut document = Document {
+        group: Uuid::new_v4(),
+        revision: 0,
+        written: now,
+        buckets: BTreeMap::new(),
+        credentials: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+        kms: BTreeMap::new(),
+        active_kms: None,
+        kms_flushes: 0,
+        floor: Floor::default(),
+        former_places: Vec::new(),
+    };
+    let credential = Credential { secret, name: "administrator".into(), admin: true, created: now, grants };
+    document.add_credential(access_key, credential)?;
+    let digest = super::document::token_digest(token);
+    document.add_token("first", Token { name: "first start".into(), created: now, digest })?;
+    Ok(document)
+}
