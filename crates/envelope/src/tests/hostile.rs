@@ -133,6 +133,22 @@ fn bases() -> Bases {
     Bases(named().into_iter().map(|(name, _, stored)| (name, stored)).collect())
 }
 
+/// The checked-in hostile objects that a reader of bare files must refuse: sentence, KEK, stored bytes.
+pub(super) fn files() -> Vec<(String, String, Vec<u8>)> {
+    let bases = bases();
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder().join("hostile")).unwrap() {
+        let path = entry.unwrap().path();
+        let vector: Vector = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        if vector.refusals.contains_key("file") {
+            let sentence = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let bytes = assemble(&vector.stored, &bases);
+            files.push((sentence, vector.kek_hex, bytes));
+        }
+    }
+    files
+}
+
 #[test]
 fn every_hostile_vector_is_refused_and_says_why() {
     let bases = bases();
