@@ -150,7 +150,7 @@ pub(crate) async fn delete(storage: Arc<Storage>, call: Call) -> Answer {
         let lock = storage.lock_buckets().map_err(failed)?;
         must_exist(&storage, &bucket)?;
         let not_empty = || S3Error::new(Code::BucketNotEmpty, "The bucket you tried to delete is not empty");
-        if Walk::new(objects.clone(), "", Vec::new()).next().map_err(failed)?.is_some() {
+        if Walk::new(&objects, "", Vec::new()).next().map_err(failed)?.is_some() {
             return Err(not_empty());
         }
         // Folders without objects are left by a crash, or belong to a writer who is about to commit; that one makes

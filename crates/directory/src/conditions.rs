@@ -143,7 +143,7 @@ pub(crate) struct WriteConditions {
 }
 
 impl WriteConditions {
-    /// `If-Match` with a tag or `*`, and `If-None-Match: *`. A tag in the latter is NotImplemented, as in S3.
+    /// `If-Match` with a tag or `*`, and `If-None-Match: *`. A tag in the latter is `NotImplemented`, as in S3.
     pub(crate) fn of_write(headers: &HeaderMap) -> Result<Self, S3Error> {
         let must_be_new = match text(headers, &IF_NONE_MATCH)?.map(str::trim) {
             None => false,

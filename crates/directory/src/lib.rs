@@ -12,7 +12,7 @@
 //! ```
 //!
 //! **An object is one directory** of two files: `data`, exactly the stored bytes, and `record.json`, everything else
-//! (ETag, size, headers, tags, part sizes). It is written and synced aside, then moved to its place by one
+//! (`ETag`, size, headers, tags, part sizes). It is written and synced aside, then moved to its place by one
 //! `renameat2`: `RENAME_NOREPLACE` where the key is new, `RENAME_EXCHANGE` where it replaces. So bytes and record are
 //! always of one version, also after `kill -9`, and what was replaced lies among the temporary files, which the next
 //! [`Directory::open`] sweeps once their owner is dead. A reader holds the directory open and reads one version to
@@ -23,6 +23,7 @@
 //!
 //! The caller is trusted: there is no authentication here.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -168,7 +168,7 @@ fn collect(storage: &Storage, bucket: &str, page: &Page) -> Result<Listed, S3Err
     if page.max == 0 {
         return Ok(listed);
     }
-    let mut walk = Walk::new(storage.objects(bucket), &page.prefix, page.from.clone());
+    let mut walk = Walk::new(&storage.objects(bucket), &page.prefix, page.from.clone());
     while let Some(found) = walk.next().map_err(|error| S3Error::io("listing a bucket", &error))? {
         if listed.entries.len() == page.max as usize {
             listed.truncated = true;

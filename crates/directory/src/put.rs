@@ -35,12 +35,11 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
 
     let etag = blocking(move || {
         let Received { sink, rest } = received;
-        let mut sink = match sink {
-            Some(sink) => sink,
-            None => {
-                must_exist(&storage, &bucket)?;
-                Sink::object(storage.stage())?
-            }
+        let mut sink = if let Some(sink) = sink {
+            sink
+        } else {
+            must_exist(&storage, &bucket)?;
+            Sink::object(storage.stage())?
         };
         sink.write(&rest)?;
         let (staged, md5, size) = sink.finish(|md5, size| expected.check(md5, size))?;

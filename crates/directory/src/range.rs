@@ -69,15 +69,10 @@ fn split(header: &str) -> Option<(Option<u64>, Option<u64>)> {
         return None;
     }
     let (first, last) = set.trim().split_once('-')?;
-    Some((number(first)?, number(last)?))
-}
-
-fn number(digits: &str) -> Option<Option<u64>> {
-    let digits = digits.trim();
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some((!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX)))
+    let (first, last) = (first.trim(), last.trim());
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |digits: &str| (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX));
+    (digits(first) && digits(last)).then(|| (number(first), number(last)))
 }
 
 fn unsatisfiable(size: u64) -> S3Error {

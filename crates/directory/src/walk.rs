@@ -16,7 +16,7 @@
 use std::collections::BinaryHeap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::layout::{self, Entry, decode_entry};
 
@@ -97,8 +97,8 @@ impl Item {
 
 impl Walk {
     /// The keys that begin with `prefix` and are not smaller than `from`.
-    pub(crate) fn new(objects: PathBuf, prefix: &str, from: Vec<u8>) -> Self {
-        let (path, base, _) = layout::level_of(&objects, prefix.as_bytes());
+    pub(crate) fn new(objects: &Path, prefix: &str, from: Vec<u8>) -> Self {
+        let (path, base, _) = layout::level_of(objects, prefix.as_bytes());
         let start = Folder { path, base: base.to_vec(), side: Side::Both, items: None, cut: None };
         Self { prefix: prefix.as_bytes().to_vec(), from, folders: vec![start] }
     }
@@ -146,11 +146,11 @@ impl Walk {
             // Never asked for again, also when the folder is read again.
             self.from.clone_from(&key);
             self.from.push(0);
-            match String::from_utf8(key) {
-                Ok(key) => return Ok(Some(Found { key, place })),
-                // Not written by this storage: a path of it always is a key's.
-                Err(_) => tracing::warn!(place = %place.display(), "a folder that is no key is passed over"),
+            if let Ok(key) = String::from_utf8(key) {
+                return Ok(Some(Found { key, place }));
             }
+            // Not written by this storage, whose paths all are those of keys.
+            tracing::warn!(place = %place.display(), "a folder that is no key is passed over");
         }
         Ok(None)
     }
@@ -243,7 +243,7 @@ mod tests {
 
     /// All keys of a walk, stepping over everything that begins as `skip` says as soon as one such key comes.
     fn walk(objects: &std::path::Path, prefix: &str, from: &[u8]) -> Vec<String> {
-        let mut walk = Walk::new(objects.to_owned(), prefix, from.to_vec());
+        let mut walk = Walk::new(objects, prefix, from.to_vec());
         let mut keys = Vec::new();
         while let Some(found) = walk.next().unwrap() {
             assert_eq!(found.place, layout::object_dir(objects, &found.key));

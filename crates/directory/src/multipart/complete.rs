@@ -65,7 +65,7 @@ pub(crate) async fn complete(storage: Arc<Storage>, call: Call) -> Answer {
     Ok(answer::xml(xml.finish()))
 }
 
-/// Numbers and ETags as the client names them: in ascending order, each once.
+/// Numbers and `ETag`s as the client names them: in ascending order, each once.
 fn named_parts(document: &Element) -> Result<Vec<(u32, String)>, S3Error> {
     let mut named: Vec<(u32, String)> = Vec::new();
     for part in document.all("Part") {

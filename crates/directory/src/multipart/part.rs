@@ -96,7 +96,7 @@ impl Target {
         Sink::file(self.storage.stage())
     }
 
-    /// Makes a synced file the part. Returns its ETag and the second of its commit.
+    /// Makes a synced file the part. Returns its `ETag` and the second of its commit.
     fn commit(self, staged: Staged, etag: &str) -> Result<(String, i64), S3Error> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => no_such_upload(),
