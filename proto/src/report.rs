@@ -414,3 +414,17 @@ impl From<ReportAck> for wire::ReportAck {
         }
     }
 }
+
+impl Report {
+    /// The bytes that a gateway keeps until the report is acknowledged.
+    pub fn to_bytes(self) -> Vec<u8> {
+        prost::Message::encode_to_vec(&wire::Report::from(self))
+    }
+
+    /// Reads [`Report::to_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        let sent: wire::Report = prost::Message::decode(bytes)
+            .map_err(|error| ProtocolError::new("Report", format!("it is no report: {error}")))?;
+        sent.try_into()
+    }
+}

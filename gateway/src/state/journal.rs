@@ -1,0 +1,408 @@
+//! Intents and outcomes: what a kill -9 must not make uncounted, nor counted twice.
+//!
+//! ```text
+//!  intent ──append──▶ segment ──▶ upstream commits ──▶ done | ended ──append──▶ segment
+//!     │                  │                                 │
+//!     │ dropped          └───────────── Totals ◀───────────┘   one fold, live and at replay
+//!     ▼                                   │ flush, each second: counts, open intents and position in one transaction
+//!  unsettled ──look upstream──▶ stored    ▼
+//!                  │            └▶ as intended        counters.redb; segments before the position are removed
+//!                  └▶ cannot be told ▶ indeterminate
+//! ```
+//! Appends are plain writes, without fsync: they survive the process. What the machine's power takes is at most
+//! [`FLUSH`](super::FLUSH) and is declared as a gap. A disk that refuses writes stops no request: counting goes on in
+//! memory, and the failure is shown.
+
+mod record;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod totals;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ids::Outcome;
+use tokio::sync::Notify;
+
+use super::counters::Stored;
+use super::{FLUSH, StateError, boot_id, now_ms};
+use record::Record;
+pub use record::{Fact, Key, Open};
+pub(crate) use segment::Position;
+use segment::Writer;
+pub use totals::{Count, OTHER};
+pub(crate) use totals::{Changes, Totals};
+
+/// Tolerance between the storage's clock, which counts seconds, and ours.
+const CLOCK_MS: i64 = 2_000;
+/// How long after the end of its request a write may still be committed by the storage.
+const GRACE_MS: i64 = 5_000;
+/// Bounds of what a record holds; longer texts are cut, since they only identify.
+const MAX_TEXT: usize = 4 * 1024;
+
+/// Handle to the journal; clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    inner: Mutex<Inner>,
+    /// Eight bytes: when this process was last known to live.
+    alive: File,
+    /// Wakes whoever settles.
+    unsettled: Notify,
+}
+
+struct Inner {
+    totals: Totals,
+    writer: Writer,
+    /// Open intents whose request is at work in this process.
+    live: HashSet<u64>,
+    gap_ms: u64,
+    failing: bool,
+}
+
+/// What a flush has to write; see [`Journal::take`].
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) changes: Changes,
+    pub(crate) position: Position,
+    pub(crate) gap_ms: u64,
+    /// Counts for a report, where one was asked for and there is something to tell.
+    pub(crate) report: Option<Vec<(Key, Count)>>,
+}
+
+/// A write that is about to be committed upstream. Say what became of it by [`Pending::done`] or [`Pending::ended`]; one
+/// that is dropped, with its request, is settled by a look at the storage.
+#[must_use = "dropped without an outcome, it costs a look at the storage"]
+pub struct Pending {
+    journal: Journal,
+    id: u64,
+    told: bool,
+}
+
+/// An object as the storage shows it to a HEAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Without quotes.
+    pub etag: String,
+    /// Stored bytes.
+    pub size: u64,
+    /// Last-Modified, Unix milliseconds.
+    pub modified_ms: i64,
+    /// The text of [`Fact::Mark`], where the object has one.
+    pub mark: Option<String>,
+}
+
+/// What a look at the storage says of an open intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// This write took place.
+    Stored,
+    /// It cannot be told, and never will be.
+    Indeterminate,
+    /// The storage may still be at work.
+    LookAgain,
+}
+
+impl Journal {
+    /// Replays what the last life left, and begins a segment of its own.
+    pub(crate) fn open(state_dir: &Path, stored: &mut Stored) -> Result<Self, StateError> {
+        let folder = state_dir.join("journal");
+        let failed = |source| StateError::Io { path: folder.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let replay = segment::replay(&folder, stored.series, stored.position).map_err(failed)?;
+        let mut totals =
+            Totals::restore(std::mem::take(&mut stored.counts), std::mem::take(&mut stored.open), stored.next_id);
+        let alive_path = folder.join("alive");
+        let mut last_alive = read_alive(&alive_path).unwrap_or(0).max(stored.flushed_ms);
+        for record in replay.records {
+            if let Record::Intent { open, .. } = &record {
+                last_alive = last_alive.max(open.at_ms);
+            }
+            totals.apply(record);
+        }
+        let until = last_alive.saturating_add(i64::try_from(FLUSH.as_millis()).unwrap_or(1_000));
+        let left: Vec<u64> = totals.open().keys().copied().collect();
+        for id in left {
+            totals.bound(id, until);
+        }
+        let same_boot = stored.boot.is_some() && stored.boot == boot_id();
+        let first_life = stored.flushed_ms == 0;
+        let gap = if first_life || stored.clean || same_boot {
+            0
+        } else {
+            tracing::warn!("the machine stopped without notice: up to one flush interval of statistics is lost");
+            u64::try_from(FLUSH.as_millis()).unwrap_or(1_000)
+        };
+        if replay.damaged {
+            tracing::info!("the journal ends in a torn record, as after a kill; it is passed over");
+        }
+        let writer = Writer::begin(&folder, stored.series, replay.last + 1).map_err(failed)?;
+        let alive =
+            File::options().create(true).truncate(false).write(true).open(&alive_path).map_err(failed)?;
+        let inner =
+            Inner { totals, writer, live: HashSet::new(), gap_ms: stored.gap_ms.saturating_add(gap), failing: false };
+        let shared = Shared { folder, inner: Mutex::new(inner), alive, unsettled: Notify::new() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Counts objects that have no commit upstream.
+    pub fn count(&self, key: Key, objects: u64, bytes: u64) {
+        self.shared.lock().append(Record::Count { key: key.bounded(), objects, bytes });
+    }
+
+    /// Writes down that a write is about to be committed. Call it before the last byte that lets the storage commit.
+    pub fn intent(&self, key: Key, object: &str, bytes: u64, fact: Fact) -> Pending {
+        let open =
+            Open { at_ms: now_ms(), until_ms: None, key: key.bounded(), object: cut(object), bytes, fact: fact.bounded() };
+        let mut inner = self.shared.lock();
+        let id = inner.totals.next_id();
+        inner.contest(&open);
+        inner.live.insert(id);
+        inner.append(Record::Intent { id, open });
+        Pending { journal: self.clone(), id, told: false }
+    }
+
+    fn outcome(&self, id: u64, other: Option<(Outcome, u64)>) {
+        let mut inner = self.shared.lock();
+        inner.live.remove(&id);
+        inner.append(Record::Outcome { id, other });
+    }
+
+    fn abandon(&self, id: u64) {
+        let mut inner = self.shared.lock();
+        inner.live.remove(&id);
+        inner.totals.bound(id, now_ms());
+        drop(inner);
+        self.shared.unsettled.notify_one();
+    }
+
+    /// Intents whose request is over and whose outcome is not known.
+    pub(crate) fn unsettled(&self) -> BTreeMap<u64, Open> {
+        let inner = self.shared.lock();
+        inner.unsettled().map(|(id, open)| (id, open.clone())).collect()
+    }
+
+    /// Waits until a request ends without an outcome.
+    pub(crate) async fn abandoned(&self) {
+        self.shared.unsettled.notified().await;
+    }
+
+    /// Settles an intent by what a look at the storage found.
+    pub(crate) fn settle(&self, id: u64, seen: Option<&Seen>) -> Verdict {
+        let mut inner = self.shared.lock();
+        let Some(open) = inner.totals.open().get(&id).filter(|_| !inner.live.contains(&id)) else {
+            return Verdict::Indeterminate;
+        };
+        let twin = |(other, found): (&u64, &Open)| *other != id && found.same_object(open) && found.fact == open.fact;
+        let contested = matches!(open.fact, Fact::Etag { .. }) && inner.totals.open().iter().any(twin);
+        let verdict = open.judge(seen, contested, now_ms());
+        match verdict {
+            Verdict::Stored => inner.append(Record::Outcome { id, other: None }),
+            Verdict::Indeterminate => {
+                let bytes = open.bytes;
+                inner.append(Record::Outcome { id, other: Some((Outcome::Indeterminate, bytes)) });
+            }
+            Verdict::LookAgain => {}
+        }
+        verdict
+    }
+
+    /// Every cumulative count, in the order of the keys.
+    pub fn counts(&self) -> Vec<(Key, Count)> {
+        let inner = self.shared.lock();
+        let mut counts: Vec<(Key, Count)> =
+            inner.totals.counts().map(|(key, count)| (key.clone(), *count)).collect();
+        drop(inner);
+        counts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        counts
+    }
+
+    /// Milliseconds of which nothing is known, cumulative.
+    pub(crate) fn gap_ms(&self) -> u64 {
+        self.shared.lock().gap_ms
+    }
+
+    /// Are writes to the journal refused by the disk?
+    pub fn failing(&self) -> bool {
+        self.shared.lock().failing
+    }
+
+    /// Is there a count that no report has told?
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.shared.lock().totals.has_unreported()
+    }
+
+    /// Takes what the store does not have, as of one position of the journal; with `report`, the counts of a report
+    /// (`Some(true)`: every count). End it by [`Journal::saved`] or [`Journal::not_saved`].
+    pub(crate) fn take(&self, report: Option<bool>) -> Taken {
+        let mut inner = self.shared.lock();
+        if inner.writer.is_long()
+            && let Err(error) = inner.writer.rotate()
+        {
+            inner.fails(&error);
+        }
+        Taken {
+            changes: inner.totals.take_changes(),
+            position: inner.writer.position(),
+            gap_ms: inner.gap_ms,
+            report: report.map(|full| inner.totals.take_report(full)),
+        }
+    }
+
+    /// What was taken is in the store: the segments before its position have served.
+    pub(crate) fn saved(&self, taken: &Taken) {
+        if let Err(error) = segment::remove_before(&self.shared.folder, taken.position.segment) {
+            tracing::warn!(%error, "old segments of the journal cannot be removed");
+        }
+    }
+
+    /// What was taken is not in the store, and is taken again next time.
+    pub(crate) fn not_saved(&self, taken: Taken) {
+        let mut inner = self.shared.lock();
+        if let Some(counts) = &taken.report {
+            inner.totals.not_reported(counts);
+        }
+        inner.totals.not_saved(taken.changes);
+    }
+
+    /// Writes down that this process lives now; bounds when an open intent may have been committed, after a kill.
+    pub(crate) fn tick(&self) {
+        if let Err(error) = self.shared.alive.write_at(&now_ms().to_be_bytes(), 0) {
+            self.shared.lock().fails(&error);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn append(&mut self, record: Record) {
+        match self.writer.append(&record) {
+            Ok(()) => self.failing = false,
+            Err(error) => self.fails(&error),
+        }
+        self.totals.apply(record);
+    }
+
+    fn fails(&mut self, error: &io::Error) {
+        if !self.failing {
+            tracing::error!(%error, "the journal cannot be written: statistics since the last flush would not survive a kill");
+        }
+        self.failing = true;
+    }
+
+    fn unsettled(&self) -> impl Iterator<Item = (u64, &Open)> {
+        self.totals.open().iter().map(|(id, open)| (*id, open)).filter(|(id, _)| !self.live.contains(id))
+    }
+
+    /// A new write of the same object makes an unsettled one that is known by its ETag unrecognisable: the client tries
+    /// again with the same bytes.
+    fn contest(&mut self, new: &Open) {
+        if self.live.len() == self.totals.open().len() {
+            return;
+        }
+        let contested: Vec<u64> = self
+            .unsettled()
+            .filter(|(_, open)| matches!(open.fact, Fact::Etag { .. }) && open.same_object(new))
+            .map(|(id, _)| id)
+            .collect();
+        for id in contested {
+            self.totals.make_unrecognisable(id);
+        }
+    }
+}
+
+impl Open {
+    fn same_object(&self, other: &Self) -> bool {
+        self.object == other.object && self.key.bucket == other.key.bucket
+    }
+
+    /// Never guesses: an object that is not there, or is another one, may have been overwritten or deleted since.
+    fn judge(&self, seen: Option<&Seen>, contested: bool, now_ms: i64) -> Verdict {
+        let until = self.until_ms.unwrap_or(now_ms);
+        let recognised = match (&self.fact, seen) {
+            (Fact::None, _) => return Verdict::Indeterminate,
+            (_, None) => false,
+            (Fact::Mark(mark), Some(seen)) => seen.mark.as_ref() == Some(mark),
+            (Fact::Etag { etag, size }, Some(seen)) => {
+                let written = self.at_ms.saturating_sub(CLOCK_MS)..=until.saturating_add(CLOCK_MS);
+                !contested && seen.etag == *etag && seen.size == *size && written.contains(&seen.modified_ms)
+            }
+        };
+        if recognised {
+            Verdict::Stored
+        } else if now_ms <= until.saturating_add(GRACE_MS) {
+            Verdict::LookAgain
+        } else {
+            Verdict::Indeterminate
+        }
+    }
+}
+
+impl Pending {
+    /// The storage committed the write: it counts as intended.
+    pub fn done(mut self) {
+        self.told = true;
+        self.journal.outcome(self.id, None);
+    }
+
+    /// The storage did not commit the write, or something else became of it.
+    pub fn ended(mut self, outcome: Outcome, bytes: u64) {
+        self.told = true;
+        self.journal.outcome(self.id, Some((outcome, bytes)));
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.told {
+            self.journal.abandon(self.id);
+        }
+    }
+}
+
+impl Key {
+    fn bounded(self) -> Self {
+        if self.bucket.len() <= MAX_TEXT && self.policy.len() <= MAX_TEXT {
+            return self;
+        }
+        Self { bucket: cut(&self.bucket).into(), policy: cut(&self.policy).into(), ..self }
+    }
+}
+
+impl Fact {
+    fn bounded(self) -> Self {
+        match self {
+            Self::Mark(mark) if mark.len() > MAX_TEXT => Self::None,
+            Self::Etag { etag, .. } if etag.len() > MAX_TEXT => Self::None,
+            fact => fact,
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+fn read_alive(path: &Path) -> Option<i64> {
+    let bytes = fs::read(path).ok()?;
+    Some(i64::from_be_bytes(bytes.try_into().ok()?))
+}
+
