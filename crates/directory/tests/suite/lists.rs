@@ -81,7 +81,7 @@ async fn a_line_says_what_head_says() {
     assert_eq!(list.one("ETag"), client.head("bucket", "k").await.header("etag"));
     assert_eq!((list.one("Size"), list.one("StorageClass")), ("5".into(), "GLACIER_IR".into()));
     let date = list.one("LastModified");
-    assert!(date.len() == 24 && date.ends_with(".000Z") && date.contains('T'), "{date}");
+    assert!(date.len() == 24 && &date[10..11] == "T" && &date[19..] == ".000Z", "{date}");
     assert_eq!(list.all("Owner").len(), 0);
     assert_eq!(client.send("GET", "/bucket?list-type=2&fetch-owner=true", &[], "").await.all("Owner").len(), 1);
 }

@@ -89,9 +89,10 @@ async fn run(steps: Vec<Step>) {
             }
             Step::DeleteMany(keys) => {
                 let escape = |key: &str| key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-                let objects: String =
+                let objects: Vec<String> =
                     keys.iter().map(|key| format!("<Object><Key>{}</Key></Object>", escape(key))).collect();
-                let reply = client.send("POST", "/bucket?delete", &[], format!("<Delete>{objects}</Delete>")).await;
+                let reply =
+                    client.send("POST", "/bucket?delete", &[], format!("<Delete>{}</Delete>", objects.concat())).await;
                 assert_eq!(reply.all("Deleted").len(), keys.len(), "{}", reply.text());
                 for key in keys {
                     model.remove(&key);

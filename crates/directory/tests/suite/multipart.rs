@@ -21,11 +21,11 @@ async fn part(client: &Client, key: &str, id: &str, number: u32, bytes: Vec<u8>)
 }
 
 async fn complete(client: &Client, key: &str, id: &str, headers: &[(&str, &str)], parts: &[(u32, &str)]) -> Reply {
-    let parts: String = parts
+    let parts: Vec<String> = parts
         .iter()
         .map(|(n, etag)| format!("<Part><PartNumber>{n}</PartNumber><ETag>\"{etag}\"</ETag></Part>"))
         .collect();
-    let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    let document = format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.concat());
     client.send("POST", &format!("/bucket/{}?uploadId={id}", quote(key)), headers, document).await
 }
 

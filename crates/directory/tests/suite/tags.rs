@@ -3,8 +3,8 @@
 use crate::client::Home;
 
 fn document(tags: &[(&str, &str)]) -> String {
-    let tags: String = tags.iter().map(|(k, v)| format!("<Tag><Key>{k}</Key><Value>{v}</Value></Tag>")).collect();
-    format!("<Tagging><TagSet>{tags}</TagSet></Tagging>")
+    let tags: Vec<String> = tags.iter().map(|(k, v)| format!("<Tag><Key>{k}</Key><Value>{v}</Value></Tag>")).collect();
+    format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.concat())
 }
 
 #[tokio::test]
