@@ -18,7 +18,7 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ids::{Epoch, GatewayId, Revision};
@@ -28,6 +28,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use fleet::below;
 pub use fleet::{Attached, Ended, Fleet, News, Reached};
 pub use life::{Known, Verdict};
 
@@ -183,10 +184,13 @@ impl Fleet {
 
     /// Reads states again and ends what must end.
     pub(crate) async fn reread(&self, db: &PgPool) -> Result<(), Error> {
+        let before = self.settled();
         let refused = store::refused(db).await?;
-        let living = self.living();
-        let newest = if living.is_empty() { Default::default() } else { store::newest_streams(db, &living).await? };
-        self.reconcile(refused, &newest);
+        let mut living: Vec<_> = before.values().map(|gateway| gateway.0).collect();
+        living.sort_unstable();
+        living.dedup();
+        let newest = if living.is_empty() { HashMap::new() } else { store::newest_streams(db, &living).await? };
+        self.reconcile(refused, &before, &newest);
         Ok(())
     }
 
@@ -216,7 +220,7 @@ pub async fn welcome(
     head: &Held,
 ) -> Result<Welcome, Error> {
     let gateway = presented.gateway;
-    db::transaction(db, "welcome", async |tx| {
+    db::transaction!(db, "welcome", async |tx| {
         let row = store::lock(tx, gateway, &presented.serial).await?.ok_or_else(unknown)?;
         row.state.admit()?;
         if row.revoked {
@@ -355,7 +359,7 @@ pub async fn order(
     order: Order,
     because: &str,
 ) -> Result<(), Error> {
-    let gateway = db::transaction(db, "order-gateway", async |tx| {
+    let gateway = db::transaction!(db, "order-gateway", async |tx| {
         let row = store::lock_by_name(tx, name).await?.ok_or_else(|| Error::not_found("gateway", name))?;
         let state = order.apply(row.state)?;
         if state == row.state {

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::metrics::histogram::Histogram;
 use ids::{Epoch, GatewayId, Lineage};
 use proto::watch::{Directives, OpenUploads};
 use time::OffsetDateTime;
@@ -77,6 +78,8 @@ struct Live {
     epoch: Epoch,
     serial: Vec<u8>,
     end: watch::Sender<Option<Ended>>,
+    /// The database knows it.
+    settled: bool,
 }
 
 /// An open stream. Dropped, it is no longer open.
@@ -103,6 +106,8 @@ pub struct Fleet {
     pub(crate) tasks: TaskTracker,
     directives: Directives,
     open: AtomicU64,
+    /// Seconds from the making of a revision until it was effective, gateway by gateway.
+    pub(crate) convergence: Histogram,
 }
 
 /// Who may not call, as last read. Every use case that writes looks in the database as well.
@@ -129,6 +134,7 @@ impl Fleet {
                 ..Directives::default()
             },
             open: AtomicU64::new(0),
+            convergence: Histogram::new([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0]),
         }
     }
 
@@ -142,17 +148,12 @@ impl Fleet {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Enters a stream. Older ones of the gateway end; while it is in quarantine, only those of the same life do, so
-    /// that both lives are served.
-    pub fn attach(&self, gateway: GatewayId, epoch: Epoch, serial: Vec<u8>, quarantined: bool) -> Attached<'_> {
+    /// Enters a stream, before the database hears of it, so that an order that comes in between ends it.
+    pub fn attach(&self, gateway: GatewayId, epoch: Epoch, serial: Vec<u8>) -> Attached<'_> {
         let (sender, end) = watch::channel(None);
         let stream = Uuid::new_v4();
         let mut streams = self.streams.lock().expect("no holder of the lock panics");
-        let live = streams.entry(gateway).or_default();
-        for older in live.iter().filter(|older| !quarantined || older.epoch == epoch) {
-            older.end.send_replace(Some(Ended::Superseded));
-        }
-        live.push(Live { stream, epoch, serial, end: sender });
+        streams.entry(gateway).or_default().push(Live { stream, epoch, serial, end: sender, settled: false });
         self.open.fetch_add(1, Ordering::Relaxed);
         Attached { fleet: self, gateway, stream, epoch, end }
     }
@@ -173,14 +174,29 @@ impl Fleet {
         }
     }
 
-    /// Gateways with a stream here.
-    pub(crate) fn living(&self) -> Vec<Uuid> {
-        self.streams.lock().expect("no holder of the lock panics").keys().map(|gateway| gateway.0).collect()
+    /// Streams here that the database knows, with their gateways.
+    pub(crate) fn settled(&self) -> HashMap<Uuid, GatewayId> {
+        let streams = self.streams.lock().expect("no holder of the lock panics");
+        let of = |(gateway, live): (&GatewayId, &Vec<Live>)| {
+            let gateway = *gateway;
+            live.iter().filter(|live| live.settled).map(move |live| (live.stream, gateway)).collect::<Vec<_>>()
+        };
+        streams.iter().flat_map(of).collect()
     }
 
-    /// Ends streams that the database says must end: those of refused gateways and revoked certificates, and those
-    /// older than `newest`, the stream that another replica has.
-    pub(crate) fn reconcile(&self, refused: Refused, newest: &HashMap<GatewayId, Uuid>) {
+    /// It took so long from the making of a revision until it was effective at a gateway.
+    pub(crate) fn converged(&self, took: time::Duration) {
+        self.convergence.observe(took.as_seconds_f64().max(0.0));
+    }
+
+    /// Ends streams that the database says must end: those of refused gateways and revoked certificates, and those of
+    /// `before` (what [`settled`](Self::settled) gave before the database was read) that are not the `newest` any more.
+    pub(crate) fn reconcile(
+        &self,
+        refused: Refused,
+        before: &HashMap<Uuid, GatewayId>,
+        newest: &HashMap<GatewayId, Uuid>,
+    ) {
         let streams = self.streams.lock().expect("no holder of the lock panics");
         for (gateway, live) in streams.iter() {
             for stream in live {
@@ -190,7 +206,9 @@ impl Fleet {
                     Ended::Suspended
                 } else if refused.serials.contains(&stream.serial) {
                     Ended::Revoked
-                } else if newest.get(gateway).is_some_and(|newest| live.iter().all(|own| own.stream != *newest)) {
+                } else if before.contains_key(&stream.stream)
+                    && newest.get(gateway).is_some_and(|newest| *newest != stream.stream)
+                {
                     Ended::Superseded
                 } else {
                     continue;
@@ -247,6 +265,19 @@ impl Fleet {
 }
 
 impl Attached<'_> {
+    /// The database knows the stream. Older ones of the gateway end; while it is in quarantine, only those of the same
+    /// life do, so that both lives are served.
+    pub fn settle(&self, quarantined: bool) {
+        let mut streams = self.fleet.streams.lock().expect("no holder of the lock panics");
+        for live in streams.get_mut(&self.gateway).into_iter().flatten() {
+            if live.stream == self.stream {
+                live.settled = true;
+            } else if live.settled && (!quarantined || live.epoch == self.epoch) {
+                live.end.send_replace(Some(Ended::Superseded));
+            }
+        }
+    }
+
     /// It was heard.
     pub fn seen(&self, uploads: Option<OpenUploads>, skew_ms: Option<i64>) {
         self.fleet.tell((self.gateway, self.epoch), |news| {
@@ -305,8 +336,11 @@ mod tests {
     #[test]
     fn a_newer_stream_ends_the_older_one() {
         let (fleet, gateway) = (fleet(), GatewayId::random());
-        let old = fleet.attach(gateway, Epoch::random(), vec![1], false);
-        let new = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        let old = fleet.attach(gateway, Epoch::random(), vec![1]);
+        old.settle(false);
+        let new = fleet.attach(gateway, Epoch::random(), vec![1]);
+        assert_eq!(*old.end.borrow(), None, "the database does not know the newer one yet");
+        new.settle(false);
         assert_eq!(*old.end.borrow(), Some(Ended::Superseded));
         assert_eq!(*new.end.borrow(), None);
         drop(old);
@@ -318,15 +352,17 @@ mod tests {
     #[test]
     fn both_lives_of_a_gateway_in_quarantine_are_served() {
         let (fleet, gateway) = (fleet(), GatewayId::random());
-        let one = fleet.attach(gateway, Epoch::random(), vec![1], true);
-        let other = fleet.attach(gateway, Epoch::random(), vec![1], true);
+        let one = fleet.attach(gateway, Epoch::random(), vec![1]);
+        one.settle(true);
+        let other = fleet.attach(gateway, Epoch::random(), vec![1]);
+        other.settle(true);
         assert_eq!((*one.end.borrow(), *other.end.borrow()), (None, None));
     }
 
     #[test]
     fn acks_of_one_lineage_only_go_forward_and_a_new_lineage_begins_anew() {
         let (fleet, gateway, lineage) = (fleet(), GatewayId::random(), Lineage::random());
-        let stream = fleet.attach(gateway, Epoch::random(), vec![1], false);
+        let stream = fleet.attach(gateway, Epoch::random(), vec![1]);
         let reached = |lineage, received, applied, effective| Reached { lineage, received, applied, effective };
         stream.reached(reached(lineage, 5, 5, 4), OpenUploads::default());
         stream.reached(reached(lineage, 4, 4, 4), OpenUploads::default());
@@ -341,10 +377,25 @@ mod tests {
     #[test]
     fn a_stream_that_another_replica_superseded_ends() {
         let (fleet, gateway) = (fleet(), GatewayId::random());
-        let stream = fleet.attach(gateway, Epoch::random(), vec![1], false);
-        fleet.reconcile(Refused::default(), &HashMap::from([(gateway, stream.stream)]));
+        let stream = fleet.attach(gateway, Epoch::random(), vec![1]);
+        stream.settle(false);
+        let before = fleet.settled();
+        let late = fleet.attach(gateway, Epoch::random(), vec![1]);
+        fleet.reconcile(Refused::default(), &before, &HashMap::from([(gateway, stream.stream)]));
         assert_eq!(*stream.end.borrow(), None);
-        fleet.reconcile(Refused::default(), &HashMap::from([(gateway, Uuid::new_v4())]));
+        fleet.reconcile(Refused::default(), &before, &HashMap::from([(gateway, Uuid::new_v4())]));
         assert_eq!(*stream.end.borrow(), Some(Ended::Superseded));
+        assert_eq!(*late.end.borrow(), None, "it came after the database was read");
+    }
+
+    #[test]
+    fn a_revoked_certificate_ends_its_stream_and_is_refused() {
+        let (fleet, gateway) = (fleet(), GatewayId::random());
+        let stream = fleet.attach(gateway, Epoch::random(), vec![7]);
+        let refused = Refused { serials: [vec![7]].into(), ..Refused::default() };
+        fleet.reconcile(refused, &HashMap::new(), &HashMap::new());
+        assert_eq!(*stream.end.borrow(), Some(Ended::Revoked));
+        assert_eq!(fleet.refuses(gateway, &[7]), Some(Ended::Revoked));
+        assert_eq!(fleet.refuses(gateway, &[8]), None);
     }
 }

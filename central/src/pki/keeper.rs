@@ -101,7 +101,7 @@ async fn current(db: &PgPool, sealing: &SealingKey) -> Result<Authorities, Error
     match found {
         Some(found) if found.present.not_after - OffsetDateTime::now_utc() > ROTATE_BEFORE => Ok(found),
         _ => {
-            db::transaction(db, "make-authorities", async |tx| {
+            db::transaction!(db, "make-authorities", async |tx| {
                 store::lock(tx).await?;
                 advance(tx, sealing, OffsetDateTime::now_utc()).await
             })

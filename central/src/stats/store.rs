@@ -1,0 +1,565 @@
+//! The tables of statistics.
+
+#[cfg(test)]
+use std::collections::HashMap;
+
+use ids::GatewayId;
+use prost::Message as _;
+use proto::report::{Inventory, Report};
+use proto::wire;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::db::{self, Tx};
+use crate::error::{Error, Kind};
+use crate::gateways::{self, Ended, State};
+use crate::pki::Presented;
+
+/// The state of the gateway that presents this certificate, or why it may not report.
+pub(super) async fn bearer(tx: &mut Tx, presented: &Presented) -> Result<State, Error> {
+    let row = sqlx::query!(
+        r#"select g.state, c.revoked_at is not null as "revoked!"
+           from gateways g join gateway_certificates c on c.gateway_id = g.id
+           where g.id = $1 and c.serial = $2"#,
+        presented.gateway.0,
+        presented.serial
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(|error| Error::database("read the reporter", error))?
+    .ok_or_else(|| {
+        Error::new(Kind::Unauthenticated, "Central does not know this certificate. Enrol with a new token.")
+            .code("certificate-unknown")
+    })?;
+    let state = State::read(&row.state)?;
+    state.admit()?;
+    if row.revoked {
+        return Err(gateways::refusal(Ended::Revoked));
+    }
+    Ok(state)
+}
+
+/// Locks the mark of a series, made where it is new, until the transaction ends.
+pub(super) async fn lock_mark(tx: &mut Tx, gateway: GatewayId, series: Uuid) -> Result<u64, Error> {
+    let mark = sqlx::query_scalar!(
+        "insert into report_series (gateway_id, series) values ($1, $2)
+         on conflict (gateway_id, series) do update set reported_at = now() returning high_water",
+        gateway.0,
+        series
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(|error| Error::database("lock the mark of a series", error))?;
+    db::unsigned("report_series", "high_water", mark)
+}
+
+/// Everything up to this report is merged.
+pub(super) async fn raise_mark(tx: &mut Tx, gateway: GatewayId, report: &Report, missing: u64) -> Result<(), Error> {
+    let end = OffsetDateTime::from_unix_timestamp_nanos(i128::from(report.end_ms) * 1_000_000).ok();
+    let done = sqlx::query!(
+        "update report_series set high_water = $3, covered_to = $4, missing = missing + $5,
+             unknown_ms = greatest(unknown_ms, $6)
+         where gateway_id = $1 and series = $2 and high_water < $3",
+        gateway.0,
+        report.series,
+        db::signed("a sequence", report.sequence)?,
+        end,
+        db::signed("a gap", missing)?,
+        db::signed("a gap", report.gap_ms)?
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("raise the mark of a series", error))?;
+    db::exactly_one("raise the mark of a series", &done)
+}
+
+/// A report came again.
+pub(super) async fn note_replay(tx: &mut Tx, gateway: GatewayId, series: Uuid) -> Result<(), Error> {
+    let done = sqlx::query!(
+        "update report_series set replays = replays + 1 where gateway_id = $1 and series = $2",
+        gateway.0,
+        series
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("count a replay", error))?;
+    db::exactly_one("count a replay", &done)
+}
+
+/// Raises the totals of a series to the report's cumulative counts, and books the differences in `minute`.
+///
+/// One statement; the mark's lock keeps other reports of the series out between reading and writing the totals.
+pub(super) async fn merge_objects(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    report: &Report,
+    minute: OffsetDateTime,
+) -> Result<(), Error> {
+    let counts = &report.objects;
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let buckets: Vec<_> = counts.iter().map(|count| count.bucket.clone()).collect();
+    let policies: Vec<_> = counts.iter().map(|count| count.policy.clone()).collect();
+    let outcomes: Vec<_> = counts.iter().map(|count| count.outcome.as_str().to_owned()).collect();
+    let directions: Vec<_> = counts.iter().map(|count| count.direction.as_str().to_owned()).collect();
+    let objects = numbers(counts.iter().map(|count| count.objects))?;
+    let bytes = numbers(counts.iter().map(|count| count.bytes))?;
+    sqlx::query!(
+        "with told as (
+             select * from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
+             as told (bucket, policy, outcome, direction, objects, bytes)),
+         difference as (
+             select told.bucket, told.policy, told.outcome, told.direction,
+                    greatest(told.objects - coalesce(total.objects, 0), 0) as objects,
+                    greatest(told.bytes - coalesce(total.bytes, 0), 0) as bytes
+             from told left join object_totals total
+               on total.gateway_id = $1 and total.series = $2 and total.bucket = told.bucket
+              and total.policy = told.policy and total.outcome = told.outcome and total.direction = told.direction),
+         raised as (
+             insert into object_totals as total
+                 (gateway_id, series, bucket, policy, outcome, direction, objects, bytes)
+             select $1, $2, bucket, policy, outcome, direction, objects, bytes from told
+             on conflict (gateway_id, series, bucket, policy, outcome, direction) do update
+             set objects = greatest(total.objects, excluded.objects), bytes = greatest(total.bytes, excluded.bytes))
+         insert into object_rollups as rollup
+             (period, starts_at, gateway_id, bucket, policy, outcome, direction, objects, bytes)
+         select 'minute', $9, $1, bucket, policy, outcome, direction, objects, bytes from difference
+         where objects > 0 or bytes > 0
+         on conflict (period, starts_at, gateway_id, bucket, policy, outcome, direction) do update
+         set objects = rollup.objects + excluded.objects, bytes = rollup.bytes + excluded.bytes",
+        gateway.0,
+        report.series,
+        &buckets,
+        &policies,
+        &outcomes,
+        &directions,
+        &objects,
+        &bytes,
+        minute
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("merge counts of objects", error))?;
+    Ok(())
+}
+
+/// Raises the totals of KMS calls.
+pub(super) async fn merge_kms(tx: &mut Tx, gateway: GatewayId, report: &Report) -> Result<(), Error> {
+    if report.kms.is_empty() {
+        return Ok(());
+    }
+    let kms: Vec<_> = report.kms.iter().map(|count| count.kms.clone()).collect();
+    let operations: Vec<_> = report.kms.iter().map(|count| count.operation.clone()).collect();
+    let results: Vec<_> = report.kms.iter().map(|count| count.result.clone()).collect();
+    let calls = numbers(report.kms.iter().map(|count| count.calls))?;
+    sqlx::query!(
+        "insert into kms_totals as total (gateway_id, series, kms, operation, result, calls)
+         select $1, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::bigint[])
+         on conflict (gateway_id, series, kms, operation, result) do update
+         set calls = greatest(total.calls, excluded.calls)",
+        gateway.0,
+        report.series,
+        &kms,
+        &operations,
+        &results,
+        &calls
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("merge counts of KMS calls", error))?;
+    Ok(())
+}
+
+/// Raises the totals of upstream requests.
+pub(super) async fn merge_upstreams(tx: &mut Tx, gateway: GatewayId, report: &Report) -> Result<(), Error> {
+    if report.upstreams.is_empty() {
+        return Ok(());
+    }
+    let backends: Vec<_> = report.upstreams.iter().map(|count| count.backend.clone()).collect();
+    let results: Vec<_> = report.upstreams.iter().map(|count| count.result.clone()).collect();
+    let requests = numbers(report.upstreams.iter().map(|count| count.requests))?;
+    let bytes_in = numbers(report.upstreams.iter().map(|count| count.bytes_in))?;
+    let bytes_out = numbers(report.upstreams.iter().map(|count| count.bytes_out))?;
+    sqlx::query!(
+        "insert into upstream_totals as total (gateway_id, series, backend, result, requests, bytes_in, bytes_out)
+         select $1, $2, * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+         on conflict (gateway_id, series, backend, result) do update
+         set requests = greatest(total.requests, excluded.requests),
+             bytes_in = greatest(total.bytes_in, excluded.bytes_in),
+             bytes_out = greatest(total.bytes_out, excluded.bytes_out)",
+        gateway.0,
+        report.series,
+        &backends,
+        &results,
+        &requests,
+        &bytes_in,
+        &bytes_out
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("merge counts of upstream requests", error))?;
+    Ok(())
+}
+
+fn numbers(values: impl Iterator<Item = u64>) -> Result<Vec<i64>, Error> {
+    values.map(|value| db::signed("a count", value)).collect()
+}
+
+/// Keeps a report of a gateway in quarantine, at most `limit` of one gateway; further ones are dropped, since a later
+/// one has their counts.
+pub(super) async fn keep_aside(tx: &mut Tx, gateway: GatewayId, report: &Report, limit: i64) -> Result<(), Error> {
+    let bytes = wire::Report::from(report.clone()).encode_to_vec();
+    sqlx::query!(
+        "insert into reports_aside (gateway_id, series, sequence, epoch, report)
+         select $1, $2, $3, $4, $5
+         where (select count(*) from reports_aside where gateway_id = $1) < $6
+         on conflict do nothing",
+        gateway.0,
+        report.series,
+        db::signed("a sequence", report.sequence)?,
+        report.epoch.0,
+        bytes,
+        limit
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("keep a report aside", error))?;
+    Ok(())
+}
+
+/// What a storage holds, unless something newer is known.
+pub(super) async fn put_inventory(tx: &mut Tx, gateway: GatewayId, inventory: &Inventory) -> Result<(), Error> {
+    let taken = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inventory.taken_ms) * 1_000_000)
+        .map_err(|error| Error::internal("the time of an inventory", error))?;
+    sqlx::query!(
+        "insert into inventories as known (storage_id, gateway_id, taken_at, content) values ($1, $2, $3, $4)
+         on conflict (storage_id) do update
+         set gateway_id = excluded.gateway_id, taken_at = excluded.taken_at, received_at = now(),
+             content = excluded.content
+         where known.taken_at <= excluded.taken_at",
+        inventory.storage_id.0,
+        gateway.0,
+        taken,
+        content(inventory)
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("store an inventory", error))?;
+    Ok(())
+}
+
+fn content(inventory: &Inventory) -> serde_json::Value {
+    let buckets: Vec<_> = inventory
+        .buckets
+        .iter()
+        .map(|bucket| {
+            serde_json::json!({
+                "bucket": bucket.bucket, "toggle": bucket.toggle, "encrypting": bucket.encrypting,
+                "because": bucket.because, "objects_encrypted": bucket.objects_encrypted,
+                "objects_plain": bucket.objects_plain, "objects_unknown": bucket.objects_unknown,
+                "bytes_encrypted": bucket.bytes_encrypted, "bytes_plain": bucket.bytes_plain,
+            })
+        })
+        .collect();
+    let kms: Vec<_> = inventory
+        .kms
+        .iter()
+        .map(|kms| {
+            serde_json::json!({
+                "id": kms.id, "provider": kms.provider, "state": kms.state, "active": kms.active,
+                "key_versions": kms.key_versions, "newest_key_ms": kms.newest_key_ms,
+            })
+        })
+        .collect();
+    let backends: Vec<_> = inventory
+        .backends
+        .iter()
+        .map(|backend| {
+            serde_json::json!({
+                "name": backend.name, "kind": backend.kind, "added_ms": backend.added_ms,
+                "buckets": backend.buckets, "region": backend.region,
+            })
+        })
+        .collect();
+    serde_json::json!({ "buckets": buckets, "kms": kms, "backends": backends })
+}
+
+/// A storage as it was last seen.
+pub(super) struct InventoryRow {
+    pub(super) storage_id: Uuid,
+    pub(super) gateway: String,
+    pub(super) taken_at: OffsetDateTime,
+    pub(super) received_at: OffsetDateTime,
+    pub(super) content: serde_json::Value,
+}
+
+/// Every storage, at most 1,000.
+pub(super) async fn inventories(db: &PgPool) -> Result<Vec<InventoryRow>, Error> {
+    let rows = sqlx::query!(
+        "select i.storage_id, g.name, i.taken_at, i.received_at, i.content
+         from inventories i join gateways g on g.id = i.gateway_id order by i.storage_id limit 1000"
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("read the inventories", error))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| InventoryRow {
+            storage_id: row.storage_id,
+            gateway: row.name,
+            taken_at: row.taken_at,
+            received_at: row.received_at,
+            content: row.content,
+        })
+        .collect())
+}
+
+/// What a row of figures is about; none where the question sums over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) gateway: Option<String>,
+    pub(super) bucket: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) objects: i64,
+    pub(super) bytes: i64,
+    pub(super) objects_read: i64,
+    pub(super) bytes_read: i64,
+}
+
+/// Totals by the named dimension, or by all where `by` is none; at most `limit` rows.
+pub(super) async fn totals(db: &PgPool, by: Option<&str>, limit: i64) -> Result<Vec<Figures>, Error> {
+    sqlx::query_as!(
+        Figures,
+        r#"select case when coalesce($1::text, 'gateway') = 'gateway' then g.name end as gateway,
+                  case when coalesce($1::text, 'bucket') = 'bucket' then t.bucket end as bucket,
+                  case when coalesce($1::text, 'policy') = 'policy' then t.policy end as policy,
+                  case when coalesce($1::text, 'outcome') = 'outcome' then t.outcome end as outcome,
+                  coalesce(sum(t.objects) filter (where t.direction = 'in'), 0)::bigint as "objects!",
+                  coalesce(sum(t.bytes) filter (where t.direction = 'in'), 0)::bigint as "bytes!",
+                  coalesce(sum(t.objects) filter (where t.direction = 'out'), 0)::bigint as "objects_read!",
+                  coalesce(sum(t.bytes) filter (where t.direction = 'out'), 0)::bigint as "bytes_read!"
+           from object_totals t join gateways g on g.id = t.gateway_id
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $2"#,
+        by,
+        limit
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("sum the totals", error))
+}
+
+/// The same since a time, from the rollups: periods that began at or after it.
+pub(super) async fn since(
+    db: &PgPool,
+    by: Option<&str>,
+    from: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Figures>, Error> {
+    sqlx::query_as!(
+        Figures,
+        r#"select case when coalesce($1::text, 'gateway') = 'gateway' then g.name end as gateway,
+                  case when coalesce($1::text, 'bucket') = 'bucket' then t.bucket end as bucket,
+                  case when coalesce($1::text, 'policy') = 'policy' then t.policy end as policy,
+                  case when coalesce($1::text, 'outcome') = 'outcome' then t.outcome end as outcome,
+                  coalesce(sum(t.objects) filter (where t.direction = 'in'), 0)::bigint as "objects!",
+                  coalesce(sum(t.bytes) filter (where t.direction = 'in'), 0)::bigint as "bytes!",
+                  coalesce(sum(t.objects) filter (where t.direction = 'out'), 0)::bigint as "objects_read!",
+                  coalesce(sum(t.bytes) filter (where t.direction = 'out'), 0)::bigint as "bytes_read!"
+           from object_rollups t join gateways g on g.id = t.gateway_id
+           where t.starts_at >= $2
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $3"#,
+        by,
+        from,
+        limit
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("sum the rollups", error))
+}
+
+/// One counter of `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FleetCount {
+    pub(super) gateway: String,
+    pub(super) bucket: String,
+    pub(super) policy: String,
+    pub(super) outcome: String,
+    pub(super) direction: String,
+    pub(super) objects: i64,
+    pub(super) bytes: i64,
+}
+
+/// The fleet's counters; buckets beyond the `top` with the most objects are summed as `__other__`.
+pub(super) async fn fleet_counts(db: &PgPool, top: i64) -> Result<Vec<FleetCount>, Error> {
+    sqlx::query_as!(
+        FleetCount,
+        r#"with ranked as (
+               select bucket, row_number() over (order by sum(objects) desc, bucket) as rank
+               from object_totals group by bucket)
+           select g.name as gateway,
+                  case when r.rank <= $1 then t.bucket else '__other__' end as "bucket!",
+                  t.policy, t.outcome, t.direction,
+                  sum(t.objects)::bigint as "objects!", sum(t.bytes)::bigint as "bytes!"
+           from object_totals t
+           join ranked r on r.bucket = t.bucket
+           join gateways g on g.id = t.gateway_id
+           group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5"#,
+        top
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("read the fleet's counters", error))
+}
+
+/// KMS calls of `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KmsCount {
+    pub(super) gateway: String,
+    pub(super) kms: String,
+    pub(super) operation: String,
+    pub(super) result: String,
+    pub(super) calls: i64,
+}
+
+/// The fleet's KMS calls.
+pub(super) async fn kms_counts(db: &PgPool) -> Result<Vec<KmsCount>, Error> {
+    sqlx::query_as!(
+        KmsCount,
+        r#"select g.name as gateway, t.kms, t.operation, t.result, sum(t.calls)::bigint as "calls!"
+           from kms_totals t join gateways g on g.id = t.gateway_id
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4"#
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("read the fleet's KMS calls", error))
+}
+
+/// What the gauges of the fleet are made of.
+pub(super) struct FleetState {
+    /// State, stream open, last seen: of each gateway.
+    pub(super) gateways: Vec<(State, bool, Option<OffsetDateTime>)>,
+    pub(super) refusals: i64,
+    pub(super) now: OffsetDateTime,
+}
+
+/// The state of the fleet for `/metrics`.
+pub(super) async fn fleet_state(db: &PgPool) -> Result<FleetState, Error> {
+    let rows = sqlx::query!(r#"select state, stream_open, last_seen_at from gateways"#)
+        .fetch_all(db)
+        .await
+        .map_err(|error| Error::database("read the state of the fleet", error))?;
+    let gateways = rows
+        .into_iter()
+        .map(|row| Ok((State::read(&row.state)?, row.stream_open, row.last_seen_at)))
+        .collect::<Result<_, Error>>()?;
+    let counts = sqlx::query!(
+        r#"select (select count(*) from gateway_refusals) as "refusals!", now() as "now!""#
+    )
+    .fetch_one(db)
+    .await
+    .map_err(|error| Error::database("count the refusals", error))?;
+    Ok(FleetState { gateways, refusals: counts.refusals, now: counts.now })
+}
+
+/// How far each gateway has come with one revision.
+pub(super) struct Progress {
+    pub(super) name: String,
+    pub(super) state: State,
+    pub(super) stream_open: bool,
+    pub(super) last_seen_at: Option<OffsetDateTime>,
+    pub(super) received: bool,
+    pub(super) applied: bool,
+    pub(super) effective: bool,
+    pub(super) uploads_open: i64,
+    pub(super) refusal: Option<(String, String, String)>,
+    pub(super) now: OffsetDateTime,
+}
+
+/// The head's lineage and number.
+pub(super) async fn head(db: &PgPool) -> Result<(Uuid, u64), Error> {
+    let row = sqlx::query!("select lineage, number from policy_head")
+        .fetch_one(db)
+        .await
+        .map_err(|error| Error::database("read the head of the policies", error))?;
+    Ok((row.lineage, db::unsigned("policy_head", "number", row.number)?))
+}
+
+/// Progress with a revision of every gateway that should have it: not those that are suspended or retired.
+pub(super) async fn convergence(db: &PgPool, lineage: Uuid, number: u64) -> Result<Vec<Progress>, Error> {
+    let number = db::signed("a revision", number)?;
+    let rows = sqlx::query!(
+        r#"select g.name, g.state, g.stream_open, g.last_seen_at, g.uploads_open,
+                  coalesce(g.lineage = $1 and g.received >= $2, false) as "received!",
+                  coalesce(g.lineage = $1 and g.applied >= $2, false) as "applied!",
+                  coalesce(g.lineage = $1 and g.effective >= $2, false) as "effective!",
+                  r.code as "code?", r.item as "item?", r.reason as "reason?", now() as "now!"
+           from gateways g
+           left join gateway_refusals r on r.gateway_id = g.id and r.lineage = $1 and r.number >= $2
+           where g.state in ('pending', 'active', 'quarantined')
+           order by g.name"#,
+        lineage,
+        number
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("read the convergence", error))?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Progress {
+                name: row.name,
+                state: State::read(&row.state)?,
+                stream_open: row.stream_open,
+                last_seen_at: row.last_seen_at,
+                received: row.received,
+                applied: row.applied,
+                effective: row.effective,
+                uploads_open: row.uploads_open,
+                refusal: match (row.code, row.item, row.reason) {
+                    (Some(code), Some(item), Some(reason)) => Some((code, item, reason)),
+                    _ => None,
+                },
+                now: row.now,
+            })
+        })
+        .collect()
+}
+
+/// Sums minutes older than two days into hours, hours older than ninety days into days. One replica at a time does it;
+/// a second finds nothing left.
+pub(crate) async fn roll_up(db: &PgPool) -> Result<(), Error> {
+    for (from, to, age_days) in [("minute", "hour", 2), ("hour", "day", 90)] {
+        sqlx::query!(
+            "with old as (
+                 delete from object_rollups
+                 where period = $1 and starts_at < date_trunc($2, now() - make_interval(days => $3), 'UTC')
+                 returning starts_at, gateway_id, bucket, policy, outcome, direction, objects, bytes)
+             insert into object_rollups as rollup
+                 (period, starts_at, gateway_id, bucket, policy, outcome, direction, objects, bytes)
+             select $2, date_trunc($2, starts_at, 'UTC'), gateway_id, bucket, policy, outcome, direction,
+                    sum(objects)::bigint, sum(bytes)::bigint
+             from old group by 2, 3, 4, 5, 6, 7
+             on conflict (period, starts_at, gateway_id, bucket, policy, outcome, direction) do update
+             set objects = rollup.objects + excluded.objects, bytes = rollup.bytes + excluded.bytes",
+            from,
+            to,
+            age_days
+        )
+        .execute(db)
+        .await
+        .map_err(|error| Error::database("roll up the statistics", error))?;
+    }
+    Ok(())
+}
+
+/// Mark, missing and replays of each series.
+#[cfg(test)]
+pub(crate) async fn marks(db: &PgPool) -> Result<HashMap<Uuid, (i64, i64, i64)>, Error> {
+    let rows = sqlx::query!("select series, high_water, missing, replays from report_series")
+        .fetch_all(db)
+        .await
+        .map_err(|error| Error::database("read the marks", error))?;
+    Ok(rows.into_iter().map(|row| (row.series, (row.high_water, row.missing, row.replays))).collect())
+}
