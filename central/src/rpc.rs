@@ -61,11 +61,13 @@ pub struct Services {
     pub fleet: Arc<Fleet>,
     /// Reports.
     pub stats: Arc<Stats>,
+    /// What enrolment tokens carry: `https://host:port`.
+    pub address: Arc<str>,
 }
 
 /// The services: messages larger than the limit are refused before they are decoded.
 fn routes(shared: &Services) -> Routes {
-    let Services { db, pki, feed, fleet, stats } = shared.clone();
+    let Services { db, pki, feed, fleet, stats, address: _ } = shared.clone();
     let enrolment = enrolment::grpc::Service::new(db.clone(), pki.clone());
     let watch = policies::grpc::Service::new(db, pki.clone(), feed, fleet.clone());
     let reports = stats::grpc::Service::new(stats, pki, fleet);

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 use ids::{Epoch, GatewayId, Lineage};
@@ -141,6 +142,11 @@ impl Fleet {
     /// What a gateway is told when it comes.
     pub fn directives(&self) -> Directives {
         self.directives
+    }
+
+    /// Between two heartbeats, as gateways are told.
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.directives.heartbeat_interval_ms.unwrap_or(0))
     }
 
     /// Streams that are open at this replica.

@@ -1,1 +1,310 @@
 //! The gateways over REST.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Connection, Order, store};
+use crate::caller::Permit;
+use crate::db;
+use crate::error::{Error, Kind, Problem};
+use crate::rpc::Services;
+
+/// Gateways on one page, at most.
+const PAGE: i64 = 1_000;
+/// Longest reason, in characters.
+const REASON: usize = 500;
+
+/// A gateway as an administrator sees it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Gateway {
+    /// Its name in the fleet.
+    pub name: String,
+    /// Its identity, as its certificates carry it.
+    pub id: Uuid,
+    /// pending, active, quarantined, suspended or retired.
+    pub state: super::State,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub state_since: OffsetDateTime,
+    /// Why, for a person; empty where nobody said.
+    pub state_because: String,
+    /// connected, late or lost.
+    pub connection: Connection,
+    /// Since when it is connected, or when it was last heard; null where it never was.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    /// Version of the gateway.
+    pub version: String,
+    /// Where it calls from.
+    pub address: String,
+    /// Labels that Central gave.
+    pub labels: BTreeMap<String, String>,
+    /// The policy revision that it received; 0: none.
+    pub revision: u64,
+    /// The one by which it decides new requests.
+    pub applied_revision: u64,
+    /// The one under which no older decision is still being carried out.
+    pub effective_revision: u64,
+    /// The history that these numbers belong to.
+    pub lineage: Option<Uuid>,
+    /// What it cannot apply; null where nothing.
+    pub refusal: Option<Refusal>,
+    /// It holds a newer revision than Central has: edits are blocked.
+    pub ahead_of_central: bool,
+    /// Uploads begun under an older revision that are still open.
+    pub uploads_open: u64,
+    /// When the oldest of them was begun.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub oldest_upload: Option<OffsetDateTime>,
+    /// The storage behind its group.
+    pub storage_id: Option<Uuid>,
+    /// Its clock less Central's, in milliseconds.
+    pub clock_skew_ms: i64,
+    /// When it was enrolled, the last time.
+    #[serde(with = "time::serde::rfc3339")]
+    pub enrolled_at: OffsetDateTime,
+    /// When its newest certificate ends.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub certificate_not_after: Option<OffsetDateTime>,
+    /// The life that is known.
+    pub epoch: Option<Uuid>,
+    /// The other life, while it is in quarantine.
+    pub clone: Option<Clone>,
+}
+
+/// A policy set that a gateway cannot apply.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Refusal {
+    /// The revision that it refused.
+    pub revision: u64,
+    /// Its lineage.
+    pub lineage: Uuid,
+    /// Stable word.
+    pub code: String,
+    /// Which item of the set; empty for the whole.
+    pub item: String,
+    /// For a person.
+    pub reason: String,
+    /// The revision that it kept; null where it had none.
+    pub kept_revision: Option<u64>,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// A life that does not follow from the known one.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Clone {
+    /// Its epoch.
+    pub epoch: Uuid,
+    /// Where it calls from.
+    pub address: String,
+    /// When it last said hello.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub at: Option<OffsetDateTime>,
+}
+
+/// A page of gateways.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Gateways {
+    /// In the order of their names.
+    pub gateways: Vec<Gateway>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// The last name of the page before.
+    #[serde(default)]
+    after: String,
+    /// How many, at most 1,000.
+    limit: Option<i64>,
+}
+
+/// Why an order was given.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// For a person; at most 500 characters.
+    #[serde(default)]
+    reason: String,
+}
+
+impl Gateway {
+    fn read(row: store::Row, heartbeat: std::time::Duration) -> Result<Self, Error> {
+        let number = |column, value| db::unsigned("gateways", column, value);
+        let refusal = row
+            .refusal
+            .map(|refusal| {
+                Ok(Refusal {
+                    revision: db::unsigned("gateway_refusals", "number", refusal.number)?,
+                    lineage: refusal.lineage,
+                    code: refusal.code,
+                    item: refusal.item,
+                    reason: refusal.reason,
+                    kept_revision: refusal
+                        .kept_number
+                        .map(|kept| db::unsigned("gateway_refusals", "kept_number", kept))
+                        .transpose()?,
+                    at: refusal.at,
+                })
+            })
+            .transpose()?;
+        let connection = Connection::judge(row.stream_open, row.last_seen_at, row.now, heartbeat);
+        Ok(Self {
+            state: super::State::read(&row.state)?,
+            connection,
+            since: if connection == Connection::Connected { row.stream_since } else { row.last_seen_at },
+            revision: number("received", row.received)?,
+            applied_revision: number("applied", row.applied)?,
+            effective_revision: number("effective", row.effective)?,
+            uploads_open: number("uploads_open", row.uploads_open)?,
+            clone: row.intruder_epoch.map(|epoch| Clone {
+                epoch,
+                address: row.intruder_address.unwrap_or_default(),
+                at: row.intruder_at,
+            }),
+            name: row.name,
+            id: row.id,
+            state_since: row.state_since,
+            state_because: row.state_because,
+            version: row.version,
+            address: row.address,
+            labels: row.labels,
+            lineage: row.lineage,
+            refusal,
+            ahead_of_central: row.ahead,
+            oldest_upload: row.oldest_upload_at,
+            storage_id: row.storage_id,
+            clock_skew_ms: row.clock_skew_ms,
+            enrolled_at: row.enrolled_at,
+            certificate_not_after: row.certificate_not_after,
+            epoch: row.epoch,
+        })
+    }
+}
+
+/// Every gateway.
+#[utoipa::path(
+    get, path = "/gateways", tag = "gateways", params(Page),
+    responses((status = 200, body = Gateways), (status = 401, body = Problem), (status = 403, body = Problem))
+)]
+pub async fn list(
+    State(services): State<Services>,
+    Extension(_permit): Extension<Permit>,
+    Query(page): Query<Page>,
+) -> Result<Json<Gateways>, Error> {
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let rows = store::list(&services.db, None, &page.after, limit + 1).await?;
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    let heartbeat = services.fleet.heartbeat();
+    let mut gateways =
+        rows.into_iter().map(|row| Gateway::read(row, heartbeat)).collect::<Result<Vec<_>, _>>()?;
+    if more {
+        gateways.pop();
+    }
+    let next = if more { gateways.last().map(|last| last.name.clone()) } else { None };
+    Ok(Json(Gateways { gateways, next }))
+}
+
+async fn one(services: &Services, name: &str) -> Result<Json<Gateway>, Error> {
+    let row = store::list(&services.db, Some(name), "", 1).await?.pop();
+    let row = row.ok_or_else(|| Error::not_found("gateway", name))?;
+    Gateway::read(row, services.fleet.heartbeat()).map(Json)
+}
+
+/// One gateway.
+#[utoipa::path(
+    get, path = "/gateways/{name}", tag = "gateways", params(("name" = String, Path)),
+    responses((status = 200, body = Gateway), (status = 404, body = Problem))
+)]
+pub async fn get(
+    State(services): State<Services>,
+    Extension(_permit): Extension<Permit>,
+    Path(name): Path<String>,
+) -> Result<Json<Gateway>, Error> {
+    one(&services, &name).await
+}
+
+async fn carry_out(
+    services: &Services,
+    permit: &Permit,
+    name: &str,
+    order: Order,
+    reason: Option<Json<Reason>>,
+) -> Result<Json<Gateway>, Error> {
+    let because = reason.map(|Json(reason)| reason.reason).unwrap_or_default();
+    if because.chars().count() > REASON || because.chars().any(char::is_control) {
+        return Err(Error::new(Kind::Invalid, "The reason has at most 500 characters and no control characters."));
+    }
+    super::order(&services.db, &services.fleet, permit, name, order, &because).await?;
+    one(services, name).await
+}
+
+/// Ends its stream at once and refuses it until it is resumed. It serves on by its last policies.
+#[utoipa::path(
+    post, path = "/gateways/{name}/suspend", tag = "gateways", params(("name" = String, Path)),
+    request_body = Option<Reason>,
+    responses((status = 200, body = Gateway), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub async fn suspend(
+    State(services): State<Services>,
+    Extension(permit): Extension<Permit>,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<Json<Gateway>, Error> {
+    carry_out(&services, &permit, &name, Order::Suspend, reason).await
+}
+
+/// Takes a suspended gateway into service again.
+#[utoipa::path(
+    post, path = "/gateways/{name}/resume", tag = "gateways", params(("name" = String, Path)),
+    request_body = Option<Reason>,
+    responses((status = 200, body = Gateway), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub async fn resume(
+    State(services): State<Services>,
+    Extension(permit): Extension<Permit>,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<Json<Gateway>, Error> {
+    carry_out(&services, &permit, &name, Order::Resume, reason).await
+}
+
+/// Ends its stream at once and refuses it for good.
+#[utoipa::path(
+    post, path = "/gateways/{name}/retire", tag = "gateways", params(("name" = String, Path)),
+    request_body = Option<Reason>,
+    responses((status = 200, body = Gateway), (status = 404, body = Problem))
+)]
+pub async fn retire(
+    State(services): State<Services>,
+    Extension(permit): Extension<Permit>,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<Json<Gateway>, Error> {
+    carry_out(&services, &permit, &name, Order::Retire, reason).await
+}
+
+/// Settles a quarantine, once the clone is dealt with: the next life that says hello is the gateway.
+#[utoipa::path(
+    post, path = "/gateways/{name}/release", tag = "gateways", params(("name" = String, Path)),
+    request_body = Option<Reason>,
+    responses((status = 200, body = Gateway), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub async fn release(
+    State(services): State<Services>,
+    Extension(permit): Extension<Permit>,
+    Path(name): Path<String>,
+    reason: Option<Json<Reason>>,
+) -> Result<Json<Gateway>, Error> {
+    carry_out(&services, &permit, &name, Order::Release, reason).await
+}
