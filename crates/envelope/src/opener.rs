@@ -33,7 +33,7 @@ pub struct Opener {
     left: u64,
     /// Stored bytes still to come.
     missing: u64,
-    /// The stored bytes of the next unit (header, segment, footer) as far as they came.
+    /// The stored bytes of the next part header or of the footer, as far as they came.
     pending: BytesMut,
     held: Option<Bytes>,
     failed: Option<OpenError>,
@@ -50,7 +50,7 @@ enum Phase {
     /// The header of the part at this index.
     Header(usize),
     /// A segment of the part at this index.
-    Segment(usize, Segments),
+    Segment(usize, Box<Segments>),
     /// So many zeros.
     Padding(u64),
     Footer,
@@ -75,7 +75,15 @@ impl Opener {
         let key = opened.data_key.part_key(&part.salt, &encode_header(&part, size));
         let segments = Segments::starting_at(key, size, part.plaintext_len, index);
         let skip = within % size.plain();
-        Self::new(opened, Phase::Segment(first, segments), None, last, skip, range.end - range.start, stored_len)
+        Self::new(
+            opened,
+            Phase::Segment(first, Box::new(segments)),
+            None,
+            last,
+            skip,
+            range.end - range.start,
+            stored_len,
+        )
     }
 
     fn new(
@@ -134,58 +142,62 @@ impl Opener {
     fn take(&mut self, mut stored: Bytes, out: &mut Vec<Bytes>) -> Result<(), OpenError> {
         while !stored.is_empty() {
             let before = stored.len();
-            let unit = match &mut self.phase {
+            // A phase that goes on is put back; after an error it stays `Done`, and nothing is opened any more.
+            self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
                 Phase::Done => return Err(OpenError::Appended),
-                Phase::Padding(left) => {
-                    let zeros = stored.split_to(usize::try_from(*left).unwrap_or(usize::MAX).min(stored.len()));
-                    if zeros.iter().any(|byte| *byte != 0) {
-                        return Err(OpenError::Padding);
-                    }
-                    *left -= zeros.len() as u64;
-                    if *left == 0 {
-                        self.phase = Phase::Footer;
-                    }
-                    None
-                }
-                Phase::Header(_) => gather(&mut self.pending, &mut stored, PART_HEADER_LEN),
-                Phase::Segment(_, segments) => gather(&mut self.pending, &mut stored, segments.next_len() + TAG_LEN),
+                Phase::Header(at) => match gather(&mut self.pending, &mut stored, PART_HEADER_LEN) {
+                    None => Phase::Header(at),
+                    Some(header) => Phase::Segment(at, Box::new(self.check_header(at, &header)?)),
+                },
+                Phase::Segment(at, segments) => self.segment(at, segments, &mut stored, out)?,
+                Phase::Padding(left) => match skip_zeros(left, &mut stored)? {
+                    0 => Phase::Footer,
+                    left => Phase::Padding(left),
+                },
                 Phase::Footer => {
-                    let whole = self.whole.as_ref().expect("only a whole read comes to the footer");
-                    gather(&mut self.pending, &mut stored, whole.footer_len)
+                    let len = self.behind()?.footer_len;
+                    match gather(&mut self.pending, &mut stored, len) {
+                        None => Phase::Footer,
+                        Some(footer) => {
+                            self.check_footer(&footer)?;
+                            Phase::Done
+                        }
+                    }
                 }
             };
             self.missing = self.missing.saturating_sub((before - stored.len()) as u64);
-            if let Some(unit) = unit {
-                self.open(unit, out)?;
-            }
         }
         Ok(())
     }
 
-    /// Opens one complete unit, and goes on to the next phase.
-    fn open(&mut self, unit: Unit, out: &mut Vec<Bytes>) -> Result<(), OpenError> {
-        match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Header(at) => {
-                let segments = self.check_header(at, unit.as_slice())?;
-                self.phase = Phase::Segment(at, segments);
-            }
-            Phase::Segment(at, mut segments) => {
-                let number = self.opened.parts[at].number;
-                let index = segments.index();
-                let plaintext = match unit {
-                    Unit::Slice(stored) => segments.open(&stored),
-                    Unit::Gathered(stored) => segments.open_in_place(stored),
-                };
-                self.give(plaintext.ok_or(OpenError::Segment { number, index })?, out);
-                self.phase = self.after_segment(at, segments);
-            }
-            Phase::Footer => self.check_footer(unit.as_slice())?,
-            Phase::Padding(_) | Phase::Done => {}
-        }
-        Ok(())
+    /// Opens the next segment of the part at index `at`, once all of it has come.
+    fn segment(
+        &mut self,
+        at: usize,
+        mut segments: Box<Segments>,
+        stored: &mut Bytes,
+        out: &mut Vec<Bytes>,
+    ) -> Result<Phase, OpenError> {
+        let len = segments.next_len() + TAG_LEN;
+        let index = segments.index();
+        let plaintext = if segments.fresh() && stored.len() >= len {
+            segments.open(&stored.split_to(len))
+        } else if segments.fill(stored, len) {
+            segments.open_filled()
+        } else {
+            return Ok(Phase::Segment(at, segments));
+        };
+        let number = self.opened.parts[at].number;
+        self.give(plaintext.ok_or(OpenError::Segment { number, index })?, out);
+        Ok(self.after_segment(at, segments))
     }
 
-    fn after_segment(&self, at: usize, segments: Segments) -> Phase {
+    /// What follows the parts; a range read never gets there.
+    fn behind(&self) -> Result<&Whole, OpenError> {
+        self.whole.as_ref().ok_or(OpenError::Appended)
+    }
+
+    fn after_segment(&self, at: usize, segments: Box<Segments>) -> Phase {
         match &self.whole {
             None if self.left == 0 => Phase::Done,
             _ if !segments.done() => Phase::Segment(at, segments),
@@ -215,7 +227,7 @@ impl Opener {
 
     /// The footer must be authentic, and the one of the header that the object was opened by.
     fn check_footer(&self, stored: &[u8]) -> Result<(), OpenError> {
-        let whole = self.whole.as_ref().expect("only a whole read comes to the footer");
+        let whole = self.behind()?;
         let FooterRead::Footer(footer) = Footer::parse(stored, whole.stored_len)? else {
             return Err(OpenError::Footer);
         };
@@ -244,30 +256,21 @@ impl Opener {
     }
 }
 
-/// One complete unit of stored bytes: as it came, or put together.
-enum Unit {
-    Slice(Bytes),
-    Gathered(BytesMut),
-}
-
-impl Unit {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Slice(bytes) => bytes,
-            Self::Gathered(bytes) => bytes,
-        }
-    }
-}
-
 /// Takes a unit of `len` bytes out of `stored`, if with `pending` there are so many; otherwise keeps what there is.
-fn gather(pending: &mut BytesMut, stored: &mut Bytes, len: usize) -> Option<Unit> {
-    if pending.is_empty() {
-        if stored.len() >= len {
-            return Some(Unit::Slice(stored.split_to(len)));
-        }
-        *pending = BytesMut::with_capacity(len);
+fn gather(pending: &mut BytesMut, stored: &mut Bytes, len: usize) -> Option<Bytes> {
+    if pending.is_empty() && stored.len() >= len {
+        return Some(stored.split_to(len));
     }
-    let some = stored.split_to((len - pending.len()).min(stored.len()));
-    pending.extend_from_slice(&some);
-    (pending.len() == len).then(|| Unit::Gathered(std::mem::take(pending)))
+    pending.reserve(len - pending.len());
+    pending.extend_from_slice(&stored.split_to((len - pending.len()).min(stored.len())));
+    (pending.len() == len).then(|| std::mem::take(pending).freeze())
+}
+
+/// Passes over at most `left` bytes of padding, and gives how many are still to come.
+fn skip_zeros(left: u64, stored: &mut Bytes) -> Result<u64, OpenError> {
+    let zeros = stored.split_to(usize::try_from(left).unwrap_or(usize::MAX).min(stored.len()));
+    if zeros.iter().any(|byte| *byte != 0) {
+        return Err(OpenError::Padding);
+    }
+    Ok(left - zeros.len() as u64)
 }

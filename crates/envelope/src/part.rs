@@ -1,10 +1,10 @@
 //! A part: its header, and its sealing.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::entropy::Entropy;
 use crate::error::SealError;
-use crate::keys::{DataKey, KEY_LEN, Salt, TAG_LEN};
+use crate::keys::{DataKey, KEY_LEN, Salt};
 use crate::layout::{MAX_PARTS, MAX_PLAINTEXT, PART_HEADER_LEN, Part, SegmentSize};
 use crate::metadata::MAGIC;
 use crate::segments::Segments;
@@ -40,8 +40,6 @@ pub struct PartSealer {
     header: Option<[u8; PART_HEADER_LEN]>,
     segments: Segments,
     received: u64,
-    /// The plaintext of the segment that is not complete yet, or is the last.
-    pending: BytesMut,
     failed: Option<SealError>,
 }
 
@@ -67,7 +65,7 @@ impl PartSealer {
         let part = Part { number, plaintext_len, salt: Salt::draw(entropy)? };
         let header = encode_header(&part, size);
         let segments = Segments::new(data_key.part_key(&part.salt, &header), size, plaintext_len);
-        Ok(Self { part, size, header: Some(header), segments, received: 0, pending: BytesMut::new(), failed: None })
+        Ok(Self { part, size, header: Some(header), segments, received: 0, failed: None })
     }
 
     /// For the record of the part, which must be durable before the client is answered.
@@ -102,18 +100,11 @@ impl PartSealer {
         self.begin(out);
         while !plaintext.is_empty() {
             let len = self.segments.next_len();
-            let missing = len - self.pending.len();
-            if self.pending.is_empty() && plaintext.len() >= len && !self.segments.at_last() {
+            let last = self.segments.at_last();
+            if !last && self.segments.fresh() && plaintext.len() >= len {
                 out.push(self.segments.seal(&plaintext.split_to(len))?);
-                continue;
-            }
-            if self.pending.is_empty() {
-                self.pending = BytesMut::with_capacity(len + TAG_LEN);
-            }
-            let some = plaintext.split_to(missing.min(plaintext.len()));
-            self.pending.extend_from_slice(&some);
-            if self.pending.len() == len && !self.segments.at_last() {
-                out.push(self.segments.seal_in_place(std::mem::take(&mut self.pending))?);
+            } else if self.segments.fill(&mut plaintext, len) && !last {
+                out.push(self.segments.seal_filled()?);
             }
         }
         Ok(())
@@ -132,7 +123,7 @@ impl PartSealer {
             return Err(SealError::TooShort { announced: self.part.plaintext_len, received: self.received });
         }
         self.begin(out);
-        out.push(self.segments.seal_in_place(self.pending)?);
+        out.push(self.segments.seal_filled()?);
         Ok(())
     }
 }

@@ -24,17 +24,24 @@ pub(crate) struct Segments {
     size: SegmentSize,
     plaintext_len: u64,
     index: u64,
+    filling: Option<Filling>,
     spare: Spare,
+}
+
+/// The next segment, put together from pieces: a buffer with room for its tag, and how much of it has come.
+struct Filling {
+    buffer: BytesMut,
+    filled: usize,
 }
 
 impl Segments {
     pub(crate) fn new(key: LessSafeKey, size: SegmentSize, plaintext_len: u64) -> Self {
-        Self { key, size, plaintext_len, index: 0, spare: Spare::default() }
+        Self::starting_at(key, size, plaintext_len, 0)
     }
 
     /// As [`new`](Self::new), from the segment at `index` on; for reading.
     pub(crate) fn starting_at(key: LessSafeKey, size: SegmentSize, plaintext_len: u64, index: u64) -> Self {
-        Self { key, size, plaintext_len, index, spare: Spare::default() }
+        Self { key, size, plaintext_len, index, filling: None, spare: Spare::default() }
     }
 
     /// Index of the next segment.
@@ -56,6 +63,26 @@ impl Segments {
         self.size.len_at(self.plaintext_len, self.index)
     }
 
+    /// Whether nothing of the next segment has come yet, so that it can be taken whole from its slice.
+    pub(crate) fn fresh(&self) -> bool {
+        self.filling.is_none()
+    }
+
+    /// Moves bytes of the next segment, which has `len`, out of `input`; true once all of them have come.
+    pub(crate) fn fill(&mut self, input: &mut Bytes, len: usize) -> bool {
+        let (room, spare) = (self.next_len() + TAG_LEN, &mut self.spare);
+        let filling = self.filling.get_or_insert_with(|| Filling { buffer: spare.take(room), filled: 0 });
+        let some = input.split_to((len - filling.filled).min(input.len()));
+        filling.buffer[filling.filled..filling.filled + some.len()].copy_from_slice(&some);
+        filling.filled += some.len();
+        filling.filled == len
+    }
+
+    fn filled(&mut self) -> BytesMut {
+        let room = self.next_len() + TAG_LEN;
+        self.filling.take().map_or_else(|| self.spare.take(room), |filling| filling.buffer)
+    }
+
     fn next_nonce(&mut self) -> Nonce {
         let nonce = nonce(self.index, self.at_last());
         self.index += 1;
@@ -64,9 +91,8 @@ impl Segments {
 
     /// Seals the next segment from a slice of exactly its length.
     pub(crate) fn seal(&mut self, plaintext: &[u8]) -> Result<Bytes, SealError> {
-        debug_assert_eq!(plaintext.len(), self.next_len());
-        let nonce = self.next_nonce();
         let mut sealed = self.spare.take(plaintext.len() + TAG_LEN);
+        let nonce = self.next_nonce();
         let (body, tag) = sealed.split_at_mut(plaintext.len());
         self.key
             .seal_out_of_place_scatter(nonce, Aad::empty(), plaintext, body, &[], tag)
@@ -74,39 +100,42 @@ impl Segments {
         Ok(self.spare.lend(sealed))
     }
 
-    /// Seals the next segment in place.
-    pub(crate) fn seal_in_place(&mut self, mut segment: BytesMut) -> Result<Bytes, SealError> {
-        debug_assert_eq!(segment.len(), self.next_len());
+    /// Seals the next segment, all of which was [filled](Self::fill) in.
+    pub(crate) fn seal_filled(&mut self) -> Result<Bytes, SealError> {
+        let mut sealed = self.filled();
+        let len = self.next_len();
         let nonce = self.next_nonce();
-        let tag =
-            self.key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut segment).map_err(|_| SealError::Crypto)?;
-        segment.extend_from_slice(tag.as_ref());
-        Ok(segment.freeze())
+        let (body, room) = sealed.split_at_mut(len);
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), body).map_err(|_| SealError::Crypto)?;
+        room.copy_from_slice(tag.as_ref());
+        Ok(self.spare.lend(sealed))
     }
 
     /// Opens the next segment from a slice of exactly its stored length. `None`: it is not authentic.
     pub(crate) fn open(&mut self, stored: &[u8]) -> Option<Bytes> {
-        let (body, tag) = stored.split_at(self.next_len());
+        let len = self.next_len();
+        let (body, tag) = stored.split_at(len);
+        let mut opened = self.spare.take(stored.len());
         let nonce = self.next_nonce();
-        let mut plaintext = self.spare.take(body.len());
-        self.key.open_separate_gather(nonce, Aad::empty(), body, tag, &mut plaintext).ok()?;
-        Some(self.spare.lend(plaintext))
+        self.key.open_separate_gather(nonce, Aad::empty(), body, tag, &mut opened[..len]).ok()?;
+        Some(self.spare.lend(opened).split_to(len))
     }
 
-    /// Opens the next segment in place. `None`: it is not authentic.
-    pub(crate) fn open_in_place(&mut self, mut stored: BytesMut) -> Option<Bytes> {
+    /// Opens the next segment, all of which was [filled](Self::fill) in. `None`: it is not authentic.
+    pub(crate) fn open_filled(&mut self) -> Option<Bytes> {
+        let mut opened = self.filled();
         let nonce = self.next_nonce();
-        let len = self.key.open_in_place(nonce, Aad::empty(), &mut stored).ok()?.len();
-        stored.truncate(len);
-        Some(stored.freeze())
+        let len = self.key.open_in_place(nonce, Aad::empty(), &mut opened).ok()?.len();
+        Some(self.spare.lend(opened).split_to(len))
     }
 }
 
-/// A few buffers that were given out, to be used again once the caller has dropped them: saves clearing fresh memory for
-/// each segment, which costs a tenth of the rate.
+/// A few buffers that were given out, to be used again once the caller has dropped them: fresh memory for each segment
+/// would have to be cleared, which costs a tenth of the rate.
 #[derive(Default)]
 struct Spare {
-    lent: [Option<Bytes>; 2],
+    lent: [Option<Bytes>; 4],
+    oldest: usize,
 }
 
 impl Spare {
@@ -125,8 +154,9 @@ impl Spare {
 
     fn lend(&mut self, buffer: BytesMut) -> Bytes {
         let buffer = buffer.freeze();
-        self.lent.swap(0, 1);
-        self.lent[0] = Some(buffer.clone());
+        let slot = self.lent.iter().position(Option::is_none).unwrap_or(self.oldest);
+        self.lent[slot] = Some(buffer.clone());
+        self.oldest = (slot + 1) % self.lent.len();
         buffer
     }
 }
