@@ -1,4 +1,5 @@
-//! The governance policy language: parse, check, evaluate, explain, compare. Pure: no I/O, no clock, no threads.
+//! The governance policy language: parse, check, evaluate, explain, compare. Pure: no I/O, no threads; the time of a
+//! request is a fact like the others.
 //!
 //! ```text
 //! text ──parse──▶ Policy {source text, GovernancePolicy, compiled condition} | Problems {line, column, code}
@@ -17,12 +18,14 @@
 //! The text that an administrator wrote is the one source of truth: a set carries texts, and whoever receives it
 //! parses them again. A document is a [`GovernancePolicy`]; its condition is CEL, bounded as described in [`cel`].
 
+mod bucket;
 pub mod cel;
 mod diff;
 mod document;
 mod engine;
 mod explain;
 mod facts;
+mod form;
 pub mod limits;
 mod parse;
 mod problem;
@@ -35,7 +38,7 @@ pub use document::{API_VERSION, ApiVersion, Effect, Existing, GovernancePolicy, 
 pub use engine::{AuditMatch, Decision, Engine, EvaluationError, PolicyRef, Verdict};
 pub use explain::{ExplainRequest, Explanation, PolicyExplanation, Reason, explain};
 pub use facts::{Facts, Labels};
-pub use parse::{Policy, parse, parse_one, validate};
+pub use parse::{Policy, is_label_text, parse, parse_one, validate};
 pub use problem::{Code, Position, Problem, Problems};
 pub use schema::json_schema;
 pub use set::{Digest, FORMAT, Item, PolicySet, Refusal, RefusalCode};
