@@ -26,6 +26,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use document::glob;
+#[cfg(test)]
+pub(crate) use document::tests::empty;
 pub use document::{
     Action, Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Mapping, Pattern, Refusal, Token,
     UnixMillis, token_digest,

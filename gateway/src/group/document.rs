@@ -132,23 +132,28 @@ pub struct Pattern(String);
 impl Pattern {
     /// Does the whole name match?
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
-        let (mut p, mut n, mut star) = (0, 0, None);
-        while n < name.len() {
-            if pattern.get(p) == Some(&b'*') {
-                star = Some((p, n));
-                p += 1;
-            } else if pattern.get(p) == Some(&name[n]) {
-                (p, n) = (p + 1, n + 1);
-            } else if let Some((at, from)) = star {
-                (p, n) = (at + 1, from + 1);
-                star = Some((at, from + 1));
-            } else {
-                return false;
-            }
-        }
-        pattern[p..].iter().all(|byte| *byte == b'*')
+        glob(&self.0, name)
     }
+}
+
+/// Does the whole of `name` match `pattern`, in which `*` stands for any run of characters? Linear but for the last star.
+pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if pattern.get(p) == Some(&name[n]) {
+            (p, n) = (p + 1, n + 1);
+        } else if let Some((at, from)) = star {
+            (p, n) = (at + 1, from + 1);
+            star = Some((at, from + 1));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 impl TryFrom<String> for Pattern {
@@ -528,4 +533,4 @@ fn check_grants(grants: &[Grant]) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,0 +1,183 @@
+//! The admin listener: REST with its OpenAPI document.
+//!
+//! ```text
+//! request ─▶ token of the group document ─▶ kms │ buckets │ credentials │ objects │ info │ settings
+//!                                              │ a change: Group::edit, durable before the answer
+//!                                              ▼
+//!                                   Keys::configure, so that it holds here at once
+//! ```
+//! Everything that the console and the command line do, they do here. One file for each noun; refusals in [`problem`].
+
+mod buckets;
+mod credentials;
+mod info;
+mod kms;
+mod objects;
+pub mod problem;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Floor;
+use crate::group::{Document, Group, GroupError, Refusal};
+use crate::keys::Keys;
+use crate::snapshot::Policies;
+use crate::state::ledger::Ledger;
+use crate::upstream::{Upstream, Upstreams};
+use problem::Problem;
+
+/// The longest body of a request, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+/// Generating a large RSA key takes tens of seconds.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What the handlers work with.
+pub struct Admin {
+    /// The group document.
+    pub group: Arc<Group>,
+    /// KEKs and the KMS behind them.
+    pub keys: Keys,
+    /// The backends.
+    pub upstreams: Arc<Upstreams>,
+    /// What is known about stored objects.
+    pub ledger: Ledger,
+    /// The policy set of Central.
+    pub policies: Policies,
+    /// The floor of this gateway's configuration.
+    pub floor: Floor,
+}
+
+type Shared = State<Arc<Admin>>;
+
+/// The routes under `/api/v1`, `/healthz` and `/readyz`, and their OpenAPI document.
+pub fn router(admin: Arc<Admin>) -> (Router, OpenApi) {
+    let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
+        .nest("/api/v1", guarded())
+        .split_for_parts();
+    let served = document.clone();
+    let router = api
+        .layer(from_fn_with_state(Arc::clone(&admin), authenticate))
+        .route("/api/v1/openapi.json", get(|| async move { axum::Json(served) }))
+        .route("/api/{*rest}", get(unknown).post(unknown).put(unknown).delete(unknown))
+        .route("/healthz", get(info::healthz))
+        .route("/readyz", get(info::readyz))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, DEADLINE))
+        .layer(CatchPanicLayer::custom(|_| Problem::internal(&"a handler panicked").into_response()))
+        .with_state(admin);
+    (router, document)
+}
+
+/// Every route that needs a token.
+fn guarded() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
+        .routes(routes!(info::info))
+        .routes(routes!(info::policies))
+        .routes(routes!(kms::list, kms::add))
+        .routes(routes!(kms::generate))
+        .routes(routes!(kms::flush))
+        .routes(routes!(kms::show, kms::remove))
+        .routes(routes!(kms::activate))
+        .routes(routes!(kms::rotate))
+        .routes(routes!(kms::probe))
+        .routes(routes!(kms::remove_key))
+        .routes(routes!(buckets::list))
+        .routes(routes!(buckets::show))
+        .routes(routes!(buckets::encryption))
+        .routes(routes!(buckets::settings))
+        .routes(routes!(credentials::list, credentials::add))
+        .routes(routes!(credentials::change, credentials::remove))
+        .routes(routes!(credentials::list_tokens, credentials::add_token))
+        .routes(routes!(credentials::remove_token))
+        .routes(routes!(objects::path))
+        .routes(routes!(settings::show))
+        .routes(routes!(settings::set_floor))
+        .routes(routes!(settings::set_former_places))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "Sealgate gateway", description = "Administration of a gateway group"),
+    modifiers(&Bearer),
+    security(("token" = []))
+)]
+struct Api;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, document: &mut OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Lets through who presents a token of the group document.
+async fn authenticate(State(admin): Shared, request: Request, next: Next) -> Response {
+    let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = presented.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    match token {
+        Some(token) if admin.group.document().token(token).is_some() => next.run(request).await,
+        _ => Problem::unauthorized().into_response(),
+    }
+}
+
+async fn unknown() -> Problem {
+    Problem::not_found("there is no such route; /api/v1/openapi.json lists all")
+}
+
+impl Admin {
+    /// Changes the group document; the change holds at this member when the answer is sent.
+    async fn edit<T>(&self, edit: impl Fn(&mut Document) -> Result<T, Refusal>) -> Result<T, GroupError> {
+        let result = self.group.edit(edit).await?;
+        self.keys.configure(&self.group.document()).await;
+        Ok(result)
+    }
+
+    /// Where a bucket that clients see lies: the backend and the bucket's name there.
+    fn place(&self, bucket: &str) -> Result<(&Upstream, String), Problem> {
+        let system = self.group.system().bucket();
+        let (upstream, backing) = match self.group.document().bucket(bucket).mapping {
+            None => (self.upstreams.home(), bucket.to_owned()),
+            Some(mapping) => {
+                let backend = self.upstreams.get(&mapping.backend);
+                let missing = || Problem::conflict(format!("this gateway has no backend {}", mapping.backend));
+                (backend.ok_or_else(missing)?, mapping.backing_bucket)
+            }
+        };
+        if backing == system && upstream.name() == self.upstreams.home().name() {
+            return Err(Problem::not_found(format!("there is no bucket {bucket}")));
+        }
+        Ok((upstream, backing))
+    }
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC.
+fn rfc3339(unix_ms: u64) -> String {
+    let nanoseconds = i128::from(unix_ms) * 1_000_000;
+    time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
+        .ok()
+        .and_then(|moment| moment.format(&time::format_description::well_known::Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Who this gateway is, whether it is well, and which policies it holds.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::{Shared, rfc3339};
+use crate::upstream::Upstream;
+
+/// What this gateway is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Info {
+    /// Version of the program.
+    version: &'static str,
+    /// UUID of the group.
+    group: String,
+    /// Revision of the group document.
+    revision: u64,
+    /// UUID of the storage.
+    storage_id: String,
+    /// Does this member accept writes?
+    writable: bool,
+    /// How long ago the group document was known to be current.
+    document_age_ms: u64,
+    /// `enforced`, or `not-enforced`: then only one gateway may run.
+    conditional_writes: &'static str,
+    /// The KMS under which new objects are encrypted.
+    active_kms: Option<String>,
+    /// The bucket that clients do not see.
+    system_bucket: String,
+    /// Kind of the home backend: `directory` or `s3`.
+    backend: &'static str,
+}
+
+/// What this gateway is.
+#[utoipa::path(get, path = "/info", tag = "gateway", responses((status = 200, body = Info), (status = 401, body = Problem)))]
+pub(super) async fn info(State(admin): Shared) -> Json<Info> {
+    let document = admin.group.document();
+    let system = admin.group.system();
+    Json(Info {
+        version: env!("CARGO_PKG_VERSION"),
+        group: document.group.to_string(),
+        revision: document.revision,
+        storage_id: system.storage_id().to_string(),
+        writable: admin.group.writable().is_ok(),
+        document_age_ms: u64::try_from(admin.group.age().as_millis()).unwrap_or(u64::MAX),
+        conditional_writes: if system.is_conditional() { "enforced" } else { "not-enforced" },
+        active_kms: document.active_kms.as_ref().map(ToString::to_string),
+        system_bucket: system.bucket().to_owned(),
+        backend: match admin.upstreams.home() {
+            Upstream::Directory { .. } => "directory",
+            Upstream::Http(_) => "s3",
+        },
+    })
+}
+
+/// The policies as Central sent them.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Policies {
+    /// Lineage of the set; none while no set was received.
+    lineage: Option<String>,
+    /// Number of the set that is applied.
+    revision: Option<u64>,
+    /// The same once no request is being decided by an older one.
+    effective_revision: Option<u64>,
+    /// Time since the set was received.
+    age_s: Option<u64>,
+    /// When the set was received.
+    received: Option<String>,
+    /// The policies, in order of name.
+    policies: Vec<ReceivedPolicy>,
+}
+
+/// One policy as Central sent it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReceivedPolicy {
+    name: String,
+    uid: String,
+    /// `enforce`, `audit` or `disabled`.
+    mode: Value,
+    /// The document.
+    #[schema(value_type = Object)]
+    document: Value,
+}
+
+/// The policies of Central that this gateway applies; they are changed at Central.
+#[utoipa::path(get, path = "/policies", tag = "gateway", responses((status = 200, body = Policies), (status = 401, body = Problem)))]
+pub(super) async fn policies(State(admin): Shared) -> Result<Json<Policies>, Problem> {
+    let snapshot = admin.policies.current();
+    let mut policies = Vec::new();
+    for item in snapshot.set.items() {
+        let document = item.policy.document();
+        policies.push(ReceivedPolicy {
+            name: item.policy.name().to_owned(),
+            uid: item.uid.to_string(),
+            mode: serde_json::to_value(document.spec.mode).map_err(|error| Problem::internal(&error))?,
+            document: serde_json::to_value(document).map_err(|error| Problem::internal(&error))?,
+        });
+    }
+    let received = snapshot.revision.map(|_| snapshot.received_at);
+    let since_1970 = received.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
+    let number = snapshot.revision.map(|revision| revision.number);
+    Ok(Json(Policies {
+        lineage: snapshot.revision.map(|revision| revision.lineage.to_string()),
+        revision: number,
+        effective_revision: number.filter(|_| admin.policies.is_effective()),
+        age_s: snapshot.revision.map(|_| snapshot.age().as_secs()),
+        received: since_1970.map(|since| rfc3339(u64::try_from(since.as_millis()).unwrap_or(0))),
+        policies,
+    }))
+}
+
+/// The process runs.
+pub(super) async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Requests can be served, writes included.
+pub(super) async fn readyz(State(admin): Shared) -> (StatusCode, Json<Value>) {
+    match admin.group.writable() {
+        Ok(()) => (StatusCode::OK, Json(json!({ "status": "ready" }))),
+        Err(stale) => {
+            let body = json!({ "status": "not-ready", "reasons": [stale.to_string()] });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+        }
+    }
+}
