@@ -21,16 +21,19 @@ use std::path::PathBuf;
 
 use ::http::{Method, Request, Response, StatusCode, Uri};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use http_body_util::{BodyExt as _, Empty, Full};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config;
 
+pub(crate) use self::http::with_deadline;
 pub use self::quirks::Quirks;
 pub use directory::Body;
 
 /// What a body's stream may fail with.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+type Exchange<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, UpstreamError>> + Send + 'a>>;
 
 /// Why no response of the storage can be had. An S3 error that the storage answers is a response.
 #[derive(Debug, thiserror::Error)]
@@ -164,10 +167,12 @@ impl Upstream {
     /// Dropping the future, or the response's body, ends the exchange. An upload whose future is dropped is not
     /// committed unless its body had already been read to the end.
     pub async fn call(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        match self {
-            Self::Http(http) => http.call(request).await,
-            Self::Directory { directory, .. } => Ok(directory.call(request).await),
-        }
+        // Boxed: the compiler does not find these futures `Send` where a handler awaits them as they are.
+        let exchange: Exchange<'_> = match self {
+            Self::Http(http) => Box::pin(http.call(request)),
+            Self::Directory { directory, .. } => Box::pin(async { Ok(directory.call(request).await) }),
+        };
+        exchange.await
     }
 
     /// Sends one request and collects a response of at most `limit` bytes.
@@ -177,14 +182,27 @@ impl Upstream {
         limit: usize,
     ) -> Result<Response<Bytes>, UpstreamError> {
         let (head, body) = self.call(request).await?.into_parts();
-        match Limited::new(body, limit).collect().await {
-            Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(UpstreamError::TooLarge { backend: self.name().to_owned(), limit })
-            }
+        match collect(body, limit).await {
+            Ok(Some(bytes)) => Ok(Response::from_parts(head, bytes)),
+            Ok(None) => Err(UpstreamError::TooLarge { backend: self.name().to_owned(), limit }),
             Err(source) => Err(UpstreamError::Broken { backend: self.name().to_owned(), source }),
         }
     }
+}
+
+/// A whole body of at most `limit` bytes; `None` if it is longer.
+///
+/// By hand: the compiler does not find the future of `http_body_util::Limited` `Send` where a handler awaits it.
+pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, BodyError> {
+    let mut collected = bytes::BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if collected.len() + data.len() > limit {
+            return Ok(None);
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(Some(collected.freeze()))
 }
 
 /// Every backend of the configuration, by name.

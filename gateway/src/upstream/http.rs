@@ -18,13 +18,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{Body, BodyError, OpenError, Quirks, UpstreamError, full, quirks};
+pub(crate) use stream::with_deadline;
 use crate::config;
 
 /// Bodies up to this many bytes are kept, so that they can be hashed and replayed.
@@ -124,8 +124,8 @@ impl Http {
         length: u64,
     ) -> Result<Response<Body>, UpstreamError> {
         let limit = usize::try_from(KEPT).expect("1 MiB fits");
-        let collected = http_body_util::Limited::new(body, limit).collect().await;
-        let body = collected.map_err(|source| self.broken(source))?.to_bytes();
+        let collected = super::collect(body, limit).await.map_err(|source| self.broken(source))?;
+        let body = collected.ok_or_else(|| self.broken("the body is longer than announced".into()))?;
         if body.len() as u64 != length {
             return Err(self.broken(format!("the body has {} bytes, {length} were announced", body.len()).into()));
         }
@@ -179,7 +179,7 @@ impl Http {
         }
         self.0.quirks.get_or_init(|| Quirks::of_response(response.headers()));
         let idle = self.0.idle;
-        Ok(response.map(|body| stream::with_deadline(body, idle)))
+        Ok(response.map(|body| with_deadline(body, idle)))
     }
 
     /// The target at the service: path-style as it is, or with the bucket moved into the host.
