@@ -1,1 +1,191 @@
 //! The S3 listener.
+//!
+//! ```text
+//! connection ─▶ hyper ─▶ what must not reach s3s ─▶ guard: bounded chunks ─▶ s3s: signature, decoded body
+//!                                                                                 │ one catch-all route
+//!    response ◀─ one log line ◀─ put │ get │ head │ list │ delete │ … │ passthrough ◀─ request ◀─┘
+//! ```
+//! The table of operations is [`operations`]. s3s verifies signatures and decodes aws-chunked bodies; every other check of
+//! a request is ours, and a request without a signature is refused by [`access`] unless its bucket was opened.
+
+pub mod access;
+pub mod checksum;
+pub mod error;
+pub mod guard;
+pub mod headers;
+pub mod operations;
+pub mod range;
+pub mod request;
+
+mod bucket_encryption;
+mod buckets;
+mod copy;
+mod delete;
+mod get;
+mod head;
+mod list;
+mod multipart;
+mod open;
+mod passthrough;
+mod prefix;
+mod put;
+mod service;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request as HttpRequest, Response};
+use http_body::Body as _;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::group::Group;
+use crate::keys::Keys;
+use crate::snapshot::Policies;
+use crate::state::ledger::Ledger;
+use crate::stats::{Stats, UpstreamResult};
+use crate::upstream::{Body, Upstream, Upstreams};
+use error::Error;
+
+pub use put::mark_of_headers;
+
+/// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.
+const BUFFER: usize = 64 << 10;
+
+/// What requests need, shared by all of them.
+pub struct Front {
+    /// The storage.
+    pub upstreams: Arc<Upstreams>,
+    /// Credentials, toggles, mappings.
+    pub group: Arc<Group>,
+    /// Key-encryption keys.
+    pub keys: Keys,
+    /// Central's policies.
+    pub policies: Policies,
+    /// Counters and journal.
+    pub stats: Stats,
+    /// Sizes for lists.
+    pub ledger: Ledger,
+    /// What the configuration says.
+    pub settings: Settings,
+}
+
+/// The part of the configuration that requests need.
+pub struct Settings {
+    /// The region that clients are told.
+    pub region: String,
+    /// Never shown to clients.
+    pub system_bucket: String,
+    /// Everything is encrypted.
+    pub floor: bool,
+    /// Bounds and deadlines.
+    pub limits: Limits,
+}
+
+impl Front {
+    /// Sends a request to a storage and counts it.
+    pub(crate) async fn send(&self, upstream: &Upstream, request: HttpRequest<Body>) -> Result<Response<Body>, Error> {
+        let sent = request.body().size_hint().exact().unwrap_or_default();
+        let result = upstream.call(request).await;
+        let (result_word, got) = match &result {
+            Ok(response) => {
+                let word = match response.status() {
+                    status if status.is_client_error() => UpstreamResult::ClientError,
+                    status if status.is_server_error() => UpstreamResult::ServerError,
+                    _ => UpstreamResult::Ok,
+                };
+                (word, response.body().size_hint().exact().unwrap_or_default())
+            }
+            Err(_) => (UpstreamResult::Unreachable, 0),
+        };
+        self.stats.upstream(upstream.name(), result_word, sent, got);
+        result.map_err(Error::from)
+    }
+}
+
+/// Serves S3 on `listener` until `stop`; then takes no new connections, and gives requests in flight the configured time.
+pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
+    let limits = front.settings.limits.clone();
+    let service = service::Service::new(front);
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let tasks = TaskTracker::new();
+    let abort = CancellationToken::new();
+    loop {
+        let slot = tokio::select! {
+            () = stop.cancelled() => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
+        };
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, for example: others must end first.
+                    tracing::warn!(%error, "connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let connection = connection(stream, peer, service.clone(), &limits, stop.clone(), abort.clone());
+        tasks.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(limits.drain, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "requests in flight are cut off");
+        abort.cancel();
+        tasks.wait().await;
+    }
+}
+
+fn connection(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    service: service::Service,
+    limits: &Limits,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(BUFFER).half_close(false);
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+    }
+    let answer = hyper::service::service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+    });
+    let serving = http.serve_connection(TokioIo::new(stream), answer);
+    async move {
+        tokio::pin!(serving);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                result = serving.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "connection ends in an error");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !draining => {
+                    draining = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                () = abort.cancelled() => return,
+            }
+        }
+    }
+}

@@ -96,7 +96,7 @@ impl HttpBody for Gated {
 }
 
 /// A response's body of which each frame comes within `idle`, or it fails.
-pub(super) fn with_deadline<B>(body: B, idle: Duration) -> Body
+pub(crate) fn with_deadline<B>(body: B, idle: Duration) -> Body
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,

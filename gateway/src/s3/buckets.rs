@@ -1,0 +1,182 @@
+//! Buckets themselves: ListBuckets shows what the client may see under the names that it knows; the rest passes.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, Method, Response, StatusCode};
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use super::access::Place;
+use super::error::{Error, escape};
+use super::request::{Principal, Request};
+use super::service::xml;
+use super::{Front, headers};
+use super::put::client_response;
+use crate::upstream::{self, Body, Upstream};
+
+/// The longest list of buckets that is taken, in bytes.
+const MAX_LIST: usize = 16 << 20;
+
+impl Front {
+    pub(super) async fn list_buckets(&self, request: Request) -> Result<Response<Body>, Error> {
+        let Principal::Key(access_key) = &request.principal else {
+            return Err(Error::access_denied("Access Denied"));
+        };
+        let document = self.group.document();
+        let Some(credential) = document.credential(access_key) else {
+            return Err(Error::access_denied("Access Denied"));
+        };
+        let mut stored: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let home = self.upstreams.home();
+        stored.insert(home.name().to_owned(), self.buckets_of(home).await?);
+        let mut shown = BTreeMap::new();
+        for (name, created) in &stored[home.name()] {
+            if credential.sees(name) && self.place(&document, name).is_ok_and(|place| is_itself(&place, home, name)) {
+                shown.insert(name.clone(), created.clone());
+            }
+        }
+        let mapped = document.buckets.iter().filter_map(|(name, settings)| Some((name, settings.mapping.as_ref()?)));
+        for (name, mapping) in mapped.filter(|(name, _)| credential.sees(name)) {
+            let Some(upstream) = self.upstreams.get(&mapping.backend) else { continue };
+            if !stored.contains_key(&mapping.backend) {
+                stored.insert(mapping.backend.clone(), self.buckets_of(upstream).await?);
+            }
+            if let Some(created) = stored[&mapping.backend].get(&mapping.backing_bucket) {
+                shown.insert(name.clone(), created.clone());
+            }
+        }
+        if let Some(prefix) = request.query("prefix") {
+            shown.retain(|name, _| name.starts_with(prefix));
+        }
+        let mut text = String::from(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>sealgate</ID>\
+             <DisplayName>sealgate</DisplayName></Owner><Buckets>",
+        );
+        for (name, created) in shown {
+            text.push_str(&format!(
+                "<Bucket><Name>{}</Name><CreationDate>{}</CreationDate></Bucket>",
+                escape(&name),
+                escape(&created)
+            ));
+        }
+        text.push_str("</Buckets></ListAllMyBucketsResult>");
+        Ok(xml(StatusCode::OK, text))
+    }
+
+    /// Names and times of creation of a storage's buckets.
+    async fn buckets_of(&self, upstream: &Upstream) -> Result<BTreeMap<String, String>, Error> {
+        let request = upstream::request(Method::GET, upstream::uri("", None, &[]));
+        let response = self.send(upstream, request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Error::slow_down("The storage does not list its buckets.").because(format!("GET: {status}")));
+        }
+        let body = upstream::collect(response.into_body(), MAX_LIST).await;
+        let body = body.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+        let body = body.ok_or_else(|| Error::internal("The storage's list of buckets is too long."))?;
+        parse(&body).map_err(|error| Error::internal("The storage's list of buckets cannot be read.").because(error))
+    }
+
+    pub(super) async fn head_bucket(&self, request: Request) -> Result<Response<Body>, Error> {
+        let mut response = self.pass(request).await?;
+        if response.status().is_success()
+            && let Ok(region) = HeaderValue::from_str(&self.settings.region)
+        {
+            response.headers_mut().insert("x-amz-bucket-region", region);
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn create_bucket(&self, request: Request) -> Result<Response<Body>, Error> {
+        let bucket = request.bucket.clone();
+        let document = self.group.document();
+        self.allow(&document, &request, crate::group::Action::Manage, &bucket)?;
+        if self.place(&document, &bucket).is_err() {
+            return Err(Error::new(
+                StatusCode::CONFLICT,
+                "BucketAlreadyExists",
+                "The requested bucket name is not available.",
+            ));
+        }
+        let mut response = self.pass(request).await?;
+        if response.status().is_success()
+            && let Ok(location) = HeaderValue::from_str(&format!("/{bucket}"))
+        {
+            response.headers_mut().insert("location", location);
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn delete_bucket(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        let bucket = request.bucket.clone();
+        let response = self.pass_granted(request, &granted).await?;
+        let settings = granted.document.buckets.get(&bucket);
+        if response.status().is_success() && settings.is_some_and(|settings| settings.mapping.is_none()) {
+            // Settings that outlive their bucket do no harm: they only encrypt more.
+            let forgotten = self.group.edit(|document| {
+                document.forget_bucket(&bucket);
+                Ok(())
+            });
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "settings of a deleted bucket are kept");
+            }
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn bucket_location(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        let head = headers::to_storage(&request.headers);
+        let response = self.forward(&request, &granted, head, upstream::empty()).await?;
+        if !response.status().is_success() {
+            let (head, body) = response.into_parts();
+            return Ok(client_response(head.status, headers::to_client(&head.headers), body));
+        }
+        let region = if self.settings.region == "us-east-1" { "" } else { &self.settings.region };
+        Ok(xml(
+            StatusCode::OK,
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<LocationConstraint \
+                 xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{}</LocationConstraint>",
+                escape(region)
+            ),
+        ))
+    }
+}
+
+/// Whether a bucket lies under its own name in the home backend: mapped ones are shown by their mapping.
+fn is_itself(place: &Place, home: &Upstream, name: &str) -> bool {
+    place.upstream.name() == home.name() && place.bucket == name
+}
+
+fn parse(body: &[u8]) -> Result<BTreeMap<String, String>, quick_xml::Error> {
+    let mut reader = Reader::from_reader(body);
+    let (mut buckets, mut field, mut text) = (BTreeMap::new(), Vec::new(), String::new());
+    let (mut name, mut created, mut inside) = (String::new(), String::new(), false);
+    loop {
+        match reader.read_event()? {
+            Event::Start(start) => {
+                field = start.local_name().as_ref().to_vec();
+                inside |= field == b"Bucket";
+                text.clear();
+            }
+            Event::Text(part) => text.push_str(&part.decode()?),
+            Event::End(end) => {
+                match end.local_name().as_ref() {
+                    b"Name" if inside => name.clone_from(&text),
+                    b"CreationDate" if inside => created.clone_from(&text),
+                    b"Bucket" => {
+                        buckets.insert(std::mem::take(&mut name), std::mem::take(&mut created));
+                        inside = false;
+                    }
+                    _ => {}
+                }
+                field.clear();
+            }
+            Event::Eof => return Ok(buckets),
+            _ => {}
+        }
+    }
+}

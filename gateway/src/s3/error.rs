@@ -1,0 +1,154 @@
+//! What a client is told when its request is refused: an S3 error, as XML. Causes stay in the log.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use crate::upstream::{self, Body, UpstreamError};
+
+/// A refusal. The message is for the client; the source is logged and never sent.
+#[derive(Debug)]
+pub struct Error {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The code that S3 clients know.
+    pub code: &'static str,
+    /// For a person: what happened, what was kept, what to do.
+    pub message: String,
+    /// Why, for the log.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether the client is told to try again.
+    pub retry: bool,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal;)+) => {
+        impl Error {
+            $($(#[$doc])* pub fn $name(message: impl Into<String>) -> Self {
+                Self::new(StatusCode::from_u16($status).expect("the table holds legal statuses"), $code, message)
+            })+
+        }
+    };
+}
+
+codes! {
+    /// No grant covers it, or a policy denies it.
+    access_denied = 403 "AccessDenied";
+    /// The body is not what Content-MD5 or a checksum says.
+    bad_digest = 400 "BadDigest";
+    /// The declared digest is not one.
+    invalid_digest = 400 "InvalidDigest";
+    /// A part is larger than can be stored.
+    entity_too_large = 400 "EntityTooLarge";
+    /// A part that is not the last is too small.
+    entity_too_small = 400 "EntityTooSmall";
+    /// The body ended before its declared length.
+    incomplete_body = 400 "IncompleteBody";
+    /// An argument is wrong.
+    invalid_argument = 400 "InvalidArgument";
+    /// The request contradicts itself.
+    invalid_request = 400 "InvalidRequest";
+    /// A part that is named is not there, or has another ETag.
+    invalid_part = 400 "InvalidPart";
+    /// The parts are not in ascending order.
+    invalid_part_order = 400 "InvalidPartOrder";
+    /// The range begins behind the end.
+    invalid_range = 416 "InvalidRange";
+    /// Something of ours or of the storage is broken.
+    internal = 500 "InternalError";
+    /// The body has no length.
+    missing_content_length = 411 "MissingContentLength";
+    /// The body is no XML of the kind that is needed.
+    malformed_xml = 400 "MalformedXML";
+    /// The method does not apply.
+    method_not_allowed = 405 "MethodNotAllowed";
+    /// The bucket does not exist, or is not for clients.
+    no_such_bucket = 404 "NoSuchBucket";
+    /// The object does not exist.
+    no_such_key = 404 "NoSuchKey";
+    /// The upload does not exist, or its state is lost.
+    no_such_upload = 404 "NoSuchUpload";
+    /// The bucket has no default encryption.
+    no_encryption_configuration = 404 "ServerSideEncryptionConfigurationNotFoundError";
+    /// Not offered here.
+    not_implemented = 501 "NotImplemented";
+    /// A condition does not hold.
+    precondition_failed = 412 "PreconditionFailed";
+    /// A signed body is not what was signed.
+    sha256_mismatch = 400 "XAmzContentSHA256Mismatch";
+}
+
+impl Error {
+    /// A refusal without a source.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), source: None, retry: false }
+    }
+
+    /// 503 with Retry-After: not now. Nothing was stored.
+    pub fn slow_down(message: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", message) }
+    }
+
+    /// Adds the cause, for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The cause and its causes, in one line.
+    pub fn cause(&self) -> Option<String> {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => return None,
+        };
+        let mut line = String::new();
+        while let Some(current) = error {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&current.to_string());
+            error = current.source();
+        }
+        Some(line)
+    }
+
+    /// The response. `resource` is the path that was asked for.
+    pub fn response(&self, resource: &str, request_id: &str) -> Response<Body> {
+        let xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>\
+             <Resource>{}</Resource><RequestId>{}</RequestId></Error>",
+            self.code,
+            escape(&self.message),
+            escape(resource),
+            escape(request_id)
+        );
+        let mut response = Response::new(upstream::full(Bytes::from(xml)));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        if self.retry {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+impl From<UpstreamError> for Error {
+    fn from(error: UpstreamError) -> Self {
+        match &error {
+            UpstreamError::Unreachable { .. } | UpstreamError::Broken { .. } | UpstreamError::Deadline { .. } => {
+                Self::slow_down("The storage did not answer. Try again.").because(error)
+            }
+            UpstreamError::Redirect { .. } | UpstreamError::Request { .. } | UpstreamError::TooLarge { .. } => {
+                Self::internal("The gateway and its storage do not understand each other.").because(error)
+            }
+        }
+    }
+}
+
+/// Text for XML; characters that XML cannot hold are dropped.
+pub fn escape(text: &str) -> String {
+    let legal = |c: &char| *c >= ' ' || matches!(c, '\t' | '\n' | '\r');
+    let kept: String = text.chars().filter(legal).collect();
+    quick_xml::escape::escape(kept.as_str()).into_owned()
+}

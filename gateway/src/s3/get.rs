@@ -1,0 +1,261 @@
+//! GetObject.
+
+use envelope::{Metadata, begins_with_magic};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
+use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use ids::Outcome;
+
+use super::access::Granted;
+use super::error::Error;
+use super::open::{Counted, Failed, Opening, Stored, Tally, condition, shown_headers};
+use super::put::{client_response, unreadable};
+use super::range::{Wanted, content_range, parse_content_range};
+use super::request::Request;
+use super::{Front, headers, prefix};
+use crate::upstream::{self, Body};
+
+/// How often a read starts at most, where the object changes under it.
+const STARTS: usize = 3;
+
+impl Front {
+    pub(super) async fn get(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        for _ in 0..STARTS {
+            match self.get_once(&request, &granted).await {
+                Ok(response) => return Ok(response),
+                Err(Failed::Changed) => {}
+                Err(Failed::Error(error)) => return Err(error),
+            }
+        }
+        Err(Error::slow_down("The object is being overwritten again and again. Try again."))
+    }
+
+    async fn get_once(&self, request: &Request, granted: &Granted) -> Result<Response<Body>, Failed> {
+        let (conditions, mut head) = Conditions::split(self, request, granted);
+        let part = part_number(request)?;
+        let wanted = if part.is_some() { Wanted::Whole } else { Wanted::parse(request.header("range")) };
+        if wanted == Wanted::Whole {
+            head.remove(RANGE);
+        }
+        let mut sent = HttpRequest::new(upstream::empty());
+        *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &request.pairs());
+        *sent.headers_mut() = head;
+        let response = self.send(&granted.place.upstream, sent).await?;
+        let (head, body) = response.into_parts();
+        match head.status {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::RANGE_NOT_SATISFIABLE if self.may_be_due(&granted.document, &request.bucket) => {
+                return self.beyond(request, granted, head.headers, body).await;
+            }
+            _ => return Ok(client_response(head.status, headers::to_client(&head.headers), body)),
+        }
+        let metadata = headers::sealed_metadata(&head.headers).map_err(unreadable)?;
+        if let Some(answer) = conditions.judge(&head.headers, metadata.is_some())? {
+            return Ok(answer);
+        }
+        let stored = Stored::read(head.headers, request.query("versionId"))?;
+        if let Some(metadata) = metadata {
+            let whole = (head.status == StatusCode::OK).then_some(body);
+            return self.get_sealed(request, granted, &stored, Some(&metadata), whole, wanted, part).await;
+        }
+        let start = stored.headers.get(CONTENT_RANGE).and_then(parse_content_range).map_or(0, |(start, _)| start);
+        let (first, body) = if start == 0 && stored.len >= envelope::MAGIC.len() as u64 {
+            let peeked = prefix::peek(body, envelope::MAGIC.len()).await;
+            peeked.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?
+        } else {
+            (bytes::Bytes::new(), body)
+        };
+        if begins_with_magic(&first) == Some(true) || (start > 0 && self.known_sealed(request, granted, &stored).await) {
+            // Its metadata was stripped: what lies there is not what was stored as plain.
+            let whole = (head.status == StatusCode::OK).then_some(body);
+            return self.get_sealed(request, granted, &stored, None, whole, wanted, part).await;
+        }
+        if granted.document.bucket(&request.bucket).refuse_plain_reads {
+            return Err(Error::access_denied("Objects that are not encrypted are not read from this bucket.").into());
+        }
+        let len = content_length(&stored.headers);
+        let tally = Tally::new(&self.stats, &request.bucket, None, Outcome::Plain, len);
+        let body = Counted::new(body, len, tally).boxed_unsync();
+        Ok(client_response(head.status, headers::to_client(&stored.headers), body))
+    }
+
+    /// Whether the ledger knows that what the storage shows as plain was stored encrypted.
+    async fn known_sealed(&self, request: &Request, granted: &Granted, stored: &Stored) -> bool {
+        if !self.may_be_due(&granted.document, &request.bucket) {
+            return false;
+        }
+        let etag = stored.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        let item = (request.key.clone(), etag.trim_matches('"').to_owned());
+        self.ledger.look_up(&request.bucket, vec![item]).await.into_iter().flatten().any(|known| known.encrypted)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one straight path, called from one function")]
+    async fn get_sealed(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        stored: &Stored,
+        metadata: Option<&Metadata>,
+        whole: Option<Body>,
+        wanted: Wanted,
+        part: Option<u16>,
+    ) -> Result<Response<Body>, Failed> {
+        let with_footer = part.is_some() && metadata.and_then(Metadata::header).is_none_or(|h| h.is_multipart());
+        let object = self.open(granted, &request.key, stored, metadata, with_footer).await?;
+        let len = object.plaintext_len();
+        let range = match part {
+            None => wanted.of(len).map_err(|error| with_length(error, len))?,
+            Some(number) => {
+                let range = part_of(&object, number)?;
+                (!range.is_empty()).then_some(range)
+            }
+        };
+        let (read, bytes) = match (&range, whole) {
+            (None, Some(body)) => (object.read_whole(stored.len).map_err(super::open::unopened)?, Some(body)),
+            (None, None) => (object.read_whole(stored.len).map_err(super::open::unopened)?, None),
+            (Some(range), _) => (object.read_range(range.clone()).map_err(super::open::unopened)?, None),
+        };
+        let body = match bytes {
+            Some(body) => body,
+            None => self.fetch(&granted.place, &request.key, stored, read.stored.clone()).await?.into_body(),
+        };
+        let shown_len = read.opener.plaintext_len();
+        let policy = object.header().policy().map(|policy| policy.name.as_str());
+        let tally = Tally::new(&self.stats, &request.bucket, policy, Outcome::Encrypted, shown_len);
+        let mut opening = Opening::new(body, read.opener, tally);
+        opening.prime().await?;
+        // A checksum is of the whole: of a range it would only be taken for a wrong one.
+        let checksums = range.is_none() && wants_checksums(request);
+        let mut head = shown_headers(stored, shown_len, Some(object.header().kms_id()), Some(&object), checksums)?;
+        head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let mut status = StatusCode::OK;
+        if let Some(range) = &range {
+            status = StatusCode::PARTIAL_CONTENT;
+            head.insert(CONTENT_RANGE, content_range(range, len));
+        }
+        if part.is_some() && object.header().is_multipart() {
+            head.insert("x-amz-mp-parts-count", HeaderValue::from(object.parts().len()));
+            status = StatusCode::PARTIAL_CONTENT;
+        }
+        Ok(client_response(status, head, opening.boxed_unsync()))
+    }
+
+    /// The storage says that the range lies behind the end; of an encrypted object the end is another one.
+    async fn beyond(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        head: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Body>, Failed> {
+        let version: Vec<_> = request.pairs().into_iter().filter(|(name, _)| *name == "versionId").collect();
+        let target = upstream::uri(&granted.place.bucket, Some(&request.key), &version);
+        let seen = self.send(&granted.place.upstream, upstream::request(Method::HEAD, target)).await?;
+        if seen.status() == StatusCode::OK
+            && let Some(metadata) = headers::sealed_metadata(seen.headers()).map_err(unreadable)?
+        {
+            let stored = Stored::read(seen.headers().clone(), None)?;
+            let len = metadata.plaintext_len(stored.len).map_err(unreadable)?;
+            return Err(with_length(Error::invalid_range("The requested range is not satisfiable"), len).into());
+        }
+        Ok(client_response(StatusCode::RANGE_NOT_SATISFIABLE, headers::to_client(&head), body))
+    }
+}
+
+/// The plaintext range of a part, as `partNumber` asks for it.
+pub(super) fn part_of(object: &envelope::Object, number: u16) -> Result<std::ops::Range<u64>, Error> {
+    // Clients count the parts that they see, in order.
+    let number = object.parts().get(usize::from(number) - 1).map(|part| part.number);
+    number.and_then(|number| object.part_range(number)).ok_or_else(|| {
+        Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+    })
+}
+
+/// The part that is asked for.
+pub(super) fn part_number(request: &Request) -> Result<Option<u16>, Error> {
+    let Some(text) = request.query("partNumber") else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    let number = number.ok_or_else(|| Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))?;
+    if request.headers.contains_key(RANGE) {
+        return Err(Error::invalid_request("Cannot specify both Range header and partNumber query parameter."));
+    }
+    Ok(Some(number))
+}
+
+/// Whether the client asks for checksums.
+pub(super) fn wants_checksums(request: &Request) -> bool {
+    request.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
+}
+
+/// The refusal of a range says how long the object is.
+pub(super) fn with_length(mut error: Error, len: u64) -> Error {
+    if error.status == StatusCode::RANGE_NOT_SATISFIABLE {
+        error.message = format!("The requested range is not satisfiable; the object has {len} bytes");
+    }
+    error
+}
+
+fn content_length(headers: &HeaderMap) -> u64 {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default()
+}
+
+/// The conditions of a read. Where the visible ETag may differ from the stored one, they are judged here, on the
+/// response; otherwise the storage judges them.
+pub(super) struct Conditions {
+    if_match: Option<String>,
+    if_none_match: Option<String>,
+}
+
+impl Conditions {
+    /// The conditions that are judged here, and the headers that go on.
+    pub(super) fn split(front: &Front, request: &Request, granted: &Granted) -> (Self, HeaderMap) {
+        let mut head = headers::to_storage(&request.headers);
+        head.remove("x-amz-checksum-mode");
+        if !front.may_be_due(&granted.document, &request.bucket) {
+            if let Some(mode) = request.headers.get("x-amz-checksum-mode") {
+                head.insert("x-amz-checksum-mode", mode.clone());
+            }
+            for name in ["if-match", "if-none-match"] {
+                if let Some(value) = head.get(name) {
+                    let value = condition(&granted.place, value);
+                    head.insert(http::HeaderName::from_static(name), value);
+                }
+            }
+            return (Self { if_match: None, if_none_match: None }, head);
+        }
+        let mut take = |name: &str, shadowed: &str| {
+            let value = head.remove(name)?;
+            // RFC 9110, section 13.2.2: the date is not looked at beside the ETag.
+            head.remove(shadowed);
+            value.to_str().ok().map(str::to_owned)
+        };
+        let if_match = take("if-match", "if-unmodified-since");
+        let if_none_match = take("if-none-match", "if-modified-since");
+        (Self { if_match, if_none_match }, head)
+    }
+
+    /// `PreconditionFailed`, an answer of 304, or none: go on.
+    pub(super) fn judge(&self, stored: &HeaderMap, sealed: bool) -> Result<Option<Response<Body>>, Error> {
+        let Some(etag) = stored.get(ETAG) else { return Ok(None) };
+        let etag = if sealed { headers::visible_etag(etag) } else { etag.clone() };
+        let text = etag.to_str().unwrap_or_default().trim_matches('"');
+        let names = |list: &String| {
+            list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/").trim_matches('"') == text)
+        };
+        if self.if_match.as_ref().is_some_and(|list| !names(list)) {
+            return Err(Error::precondition_failed("At least one of the pre-conditions you specified did not hold"));
+        }
+        if self.if_none_match.as_ref().is_some_and(names) {
+            let mut head = HeaderMap::new();
+            head.insert(ETAG, etag);
+            for name in ["last-modified", "cache-control", "expires", "x-amz-version-id"] {
+                if let Some(value) = stored.get(name) {
+                    head.insert(http::HeaderName::from_static(name), value.clone());
+                }
+            }
+            return Ok(Some(client_response(StatusCode::NOT_MODIFIED, head, upstream::empty())));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,105 @@
+//! HeadObject.
+
+use envelope::Metadata;
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, RANGE};
+use http::{Method, Request as HttpRequest, Response, StatusCode};
+
+use super::access::Granted;
+use super::error::Error;
+use super::get::{Conditions, part_number, part_of, wants_checksums, with_length};
+use super::open::{Failed, Stored, shown_headers};
+use super::put::{client_response, unreadable};
+use super::range::{Wanted, content_range};
+use super::request::Request;
+use super::{Front, headers};
+use crate::upstream::{self, Body};
+
+impl Front {
+    pub(super) async fn head(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        for _ in 0..3 {
+            match self.head_once(&request, &granted).await {
+                Ok(response) => return Ok(response),
+                Err(Failed::Changed) => {}
+                Err(Failed::Error(error)) => return Err(error),
+            }
+        }
+        Err(Error::slow_down("The object is being overwritten again and again. Try again."))
+    }
+
+    async fn head_once(&self, request: &Request, granted: &Granted) -> Result<Response<Body>, Failed> {
+        let (conditions, mut head) = Conditions::split(self, request, granted);
+        let part = part_number(request)?;
+        let due = self.may_be_due(&granted.document, &request.bucket);
+        if due {
+            // The range is of the plaintext; the storage would judge it by the stored length.
+            head.remove(RANGE);
+        }
+        let mut sent = HttpRequest::new(upstream::empty());
+        *sent.method_mut() = Method::HEAD;
+        *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &request.pairs());
+        *sent.headers_mut() = head;
+        let (head, body) = self.send(&granted.place.upstream, sent).await?.into_parts();
+        if !head.status.is_success() {
+            return Ok(client_response(head.status, headers::to_client(&head.headers), body));
+        }
+        let metadata = headers::sealed_metadata(&head.headers).map_err(unreadable)?;
+        if let Some(answer) = conditions.judge(&head.headers, metadata.is_some())? {
+            return Ok(answer);
+        }
+        let stored = Stored::read(head.headers, request.query("versionId"))?;
+        let Some(metadata) = metadata else {
+            if granted.document.bucket(&request.bucket).refuse_plain_reads {
+                return Err(Error::access_denied("Objects that are not encrypted are not read from this bucket.").into());
+            }
+            let mut shown = headers::to_client(&stored.headers);
+            let mut status = head.status;
+            if due && let Some(range) = Wanted::parse(request.header("range")).of(stored.len)? {
+                status = StatusCode::PARTIAL_CONTENT;
+                shown.insert("content-length", HeaderValue::from(range.end - range.start));
+                shown.insert(CONTENT_RANGE, content_range(&range, stored.len));
+            }
+            return Ok(client_response(status, shown, upstream::empty()));
+        };
+        let footer = wants_checksums(request)
+            || metadata.header().is_none()
+            || (part.is_some() && metadata.header().is_some_and(envelope::Header::is_multipart));
+        // What the metadata says is verified where the key is at hand; without it HEAD still answers.
+        let at_hand = metadata.header().is_some_and(|header| self.keys.cached(header.kek_record()).is_some());
+        let object = if footer || at_hand {
+            Some(self.open(granted, &request.key, &stored, Some(&metadata), footer).await?)
+        } else {
+            None
+        };
+        let len = match &object {
+            Some(object) => object.plaintext_len(),
+            None => metadata.plaintext_len(stored.len).map_err(unreadable)?,
+        };
+        let range = match (part, &object) {
+            (Some(number), Some(object)) => Some(part_of(object, number)?),
+            (Some(_), None) => None,
+            (None, _) => Wanted::parse(request.header("range")).of(len).map_err(|error| with_length(error, len))?,
+        };
+        let shown_len = range.as_ref().map_or(len, |range| range.end - range.start);
+        let kms = metadata.kms_id().or_else(|| object.as_ref().map(|object| object.header().kms_id()));
+        let checksums = range.is_none() && wants_checksums(request);
+        let mut shown = shown_headers(&stored, shown_len, kms, object.as_ref(), checksums)?;
+        shown.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let mut status = StatusCode::OK;
+        if let Some(range) = range.filter(|range| !range.is_empty()) {
+            status = StatusCode::PARTIAL_CONTENT;
+            shown.insert(CONTENT_RANGE, content_range(&range, len));
+        }
+        if let (Some(_), Some(object)) = (part, &object)
+            && object.header().is_multipart()
+        {
+            shown.insert("x-amz-mp-parts-count", HeaderValue::from(object.parts().len()));
+        }
+        Ok(client_response(status, shown, upstream::empty()))
+    }
+
+    /// Plaintext length of a sealed object by its metadata alone.
+    pub(super) fn sealed_len(metadata: &Metadata, stored_len: u64) -> Result<u64, Error> {
+        metadata.plaintext_len(stored_len).map_err(unreadable)
+    }
+}

@@ -1,0 +1,306 @@
+//! Which headers go where: the client's to the storage, the storage's to the client. What is not named here passes.
+
+use envelope::{ChecksumAlgorithm, Metadata, UserMetadata, is_reserved};
+use http::header::{CONTENT_ENCODING, ETAG, HeaderName, HeaderValue};
+use http::{HeaderMap, Request};
+
+use super::checksum;
+use super::error::Error;
+use crate::upstream::Body;
+
+/// Between two neighbours only (RFC 9110, section 7.6.1).
+const HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Of the client's connection and signature, or settled by the gateway.
+const CLIENT_ONLY: &[&str] = &[
+    "authorization",
+    "host",
+    "expect",
+    "date",
+    "user-agent",
+    "accept-encoding",
+    "content-length",
+    "x-amz-date",
+    "x-amz-content-sha256",
+    "x-amz-decoded-content-length",
+    "x-amz-security-token",
+    "x-amz-trailer",
+    "x-amz-user-agent",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-expected-bucket-owner",
+    "x-amz-source-expected-bucket-owner",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-real-ip",
+    "forwarded",
+];
+
+/// What asks for encryption at the storage, apart from keys of the client's own.
+const SSE: &[&str] = &[
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+];
+
+/// Of the storage's connection only.
+const STORAGE_ONLY: &[&str] = &["date", "server", "x-amz-request-id", "x-amz-id-2", "x-rgw-object-type"];
+
+/// Headers that give rights away: they need the `manage` grant.
+pub fn gives_rights_away(headers: &HeaderMap) -> bool {
+    let acl = headers.get("x-amz-acl").is_some_and(|value| value != "private");
+    acl || headers.contains_key("x-amz-bypass-governance-retention")
+        || headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"))
+}
+
+/// `InvalidArgument` where the client sends a header that is ours.
+pub fn refuse_reserved(headers: &HeaderMap) -> Result<(), Error> {
+    match headers.keys().find(|name| is_reserved(name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid_argument(format!("The header {name} is reserved."))),
+    }
+}
+
+/// The client's user metadata: full lower-case names, raw values.
+pub fn user_metadata(headers: &HeaderMap) -> UserMetadata {
+    let ours = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-meta-"));
+    ours.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// Whether the client asks for encryption by the service. `InvalidArgument` for a way that is none.
+pub fn wishes_encryption(headers: &HeaderMap) -> Result<bool, Error> {
+    match headers.get("x-amz-server-side-encryption").map(HeaderValue::as_bytes) {
+        None => Ok(false),
+        Some(b"AES256" | b"aws:kms" | b"aws:kms:dsse") => Ok(true),
+        Some(_) => Err(Error::invalid_argument("The encryption method specified is not supported.")),
+    }
+}
+
+/// The client's headers as they go on with a request whose body stays as it is, checksums included.
+pub fn to_storage(headers: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let text = name.as_str();
+        if HOP.contains(&text) || CLIENT_ONLY.contains(&text) || SSE.contains(&text) || text.starts_with("amz-sdk-") {
+            continue;
+        }
+        if *name == CONTENT_ENCODING {
+            if let Some(value) = without_aws_chunked(value) {
+                out.append(name.clone(), value);
+            }
+            continue;
+        }
+        out.append(name.clone(), value.clone());
+    }
+    out
+}
+
+/// Takes away the checks of the client's body, which is not the body that goes on.
+pub fn drop_checks(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_check(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_check(name: &str) -> bool {
+    name == "content-md5" || (name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-mode")
+}
+
+/// `aws-chunked` says how the body came, not what it is.
+fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
+    let Ok(text) = value.to_str() else { return Some(value.clone()) };
+    if !text.contains("aws-chunked") {
+        return Some(value.clone());
+    }
+    let kept: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
+    if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(",")).ok() }
+}
+
+/// Replaces the user metadata of a request.
+pub fn set_user_metadata(request: &mut Request<Body>, metadata: &UserMetadata) -> Result<(), Error> {
+    let headers = request.headers_mut();
+    drop_user_metadata(headers);
+    append_metadata(headers, metadata)
+}
+
+fn drop_user_metadata(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-amz-meta-")).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn append_metadata(headers: &mut HeaderMap, metadata: &UserMetadata) -> Result<(), Error> {
+    for (name, value) in metadata {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| Error::internal("Illegal metadata.").because(e))?;
+        let value = HeaderValue::from_bytes(value).map_err(|e| Error::internal("Illegal metadata.").because(e))?;
+        headers.append(name, value);
+    }
+    Ok(())
+}
+
+/// The storage's headers as they go to the client of a plain object or of no object at all.
+pub fn to_client(headers: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if !HOP.contains(&name.as_str()) && !STORAGE_ONLY.contains(&name.as_str()) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    out
+}
+
+/// What is told of an encrypted object besides what the storage says.
+pub struct Shown<'a> {
+    /// Plaintext bytes.
+    pub plaintext_len: u64,
+    /// The KMS, where it is known.
+    pub kms: Option<&'a str>,
+    /// The client's metadata, where the footer carries it.
+    pub carried: Option<&'a UserMetadata>,
+    /// Plaintext checksums to show.
+    pub checksums: &'a [(ChecksumAlgorithm, String, bool)],
+}
+
+/// The storage's headers as they go to the client of an encrypted object: nothing of ours, nothing of the ciphertext.
+pub fn to_client_of_sealed(headers: &HeaderMap, shown: &Shown<'_>) -> Result<HeaderMap, Error> {
+    let mut out = to_client(headers);
+    for name in headers.keys() {
+        let text = name.as_str();
+        if is_reserved(text) || is_check(text) || SSE.contains(&text) || text == "x-amz-mp-parts-count" {
+            out.remove(name);
+        }
+    }
+    out.remove("content-range");
+    out.insert("content-length", HeaderValue::from(shown.plaintext_len));
+    if let Some(carried) = shown.carried {
+        append_metadata(&mut out, carried)?;
+    }
+    if let Some(etag) = headers.get(ETAG) {
+        out.insert(ETAG, visible_etag(etag));
+    }
+    append_encryption(&mut out, shown.kms);
+    for (algorithm, value, full) in shown.checksums {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            out.insert(HeaderName::from_static(checksum::header_name(*algorithm)), value);
+            let kind = HeaderValue::from_static(if *full { "FULL_OBJECT" } else { "COMPOSITE" });
+            out.insert("x-amz-checksum-type", kind);
+        }
+    }
+    Ok(out)
+}
+
+/// Says that the object is encrypted, and by which KMS.
+pub fn append_encryption(headers: &mut HeaderMap, kms: Option<&str>) {
+    headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("aws:kms"));
+    if let Some(kms) = kms
+        && let Ok(value) = HeaderValue::from_str(&kms_key_id(kms))
+    {
+        headers.insert("x-amz-server-side-encryption-aws-kms-key-id", value);
+    }
+}
+
+/// The key ID that clients see: names the KMS.
+pub fn kms_key_id(kms: &str) -> String {
+    format!("sealgate/{kms}")
+}
+
+/// The ETag of an encrypted object as clients see it: one of 32 hex digits would be taken for an MD5 of the plaintext.
+pub fn visible_etag(etag: &HeaderValue) -> HeaderValue {
+    let Ok(text) = etag.to_str() else { return etag.clone() };
+    HeaderValue::from_str(&visible_etag_text(text)).unwrap_or_else(|_| etag.clone())
+}
+
+/// As [`visible_etag`], with or without quotes as it is given.
+pub fn visible_etag_text(etag: &str) -> String {
+    if etag.contains('-') || etag.trim_matches('"').is_empty() {
+        return etag.to_owned();
+    }
+    match etag.strip_suffix('"') {
+        Some(start) => format!("{start}-1\""),
+        None => format!("{etag}-1"),
+    }
+}
+
+/// Our entries in a response's metadata; none: plain. An error for entries of ours that are malformed, never "plain".
+pub fn sealed_metadata(headers: &HeaderMap) -> Result<Option<Metadata>, envelope::FormatError> {
+    Metadata::parse(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect::<HeaderMap>()
+    }
+
+    #[test]
+    fn aws_chunked_leaves_the_content_encoding_and_the_rest_stays() {
+        let out = to_storage(&map(&[("content-encoding", "aws-chunked,gzip"), ("cache-control", "no-cache")]));
+        assert_eq!(out.get("content-encoding").unwrap(), "gzip");
+        assert_eq!(out.get("cache-control").unwrap(), "no-cache");
+        assert!(to_storage(&map(&[("content-encoding", "aws-chunked")])).get("content-encoding").is_none());
+    }
+
+    #[test]
+    fn signatures_and_wishes_of_encryption_stay_here() {
+        let out = to_storage(&map(&[
+            ("authorization", "x"),
+            ("x-amz-date", "x"),
+            ("x-amz-server-side-encryption", "AES256"),
+            ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+            ("x-amz-tagging", "a=b"),
+        ]));
+        assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn a_client_never_sees_what_is_ours_or_of_the_ciphertext() {
+        let stored = map(&[
+            ("x-amz-meta-gse-v", "1"),
+            ("x-amz-meta-gse-kms", "main"),
+            ("x-amz-meta-mine", "kept"),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("content-length", "70000"),
+            ("etag", "\"0123456789abcdef0123456789abcdef\""),
+        ]);
+        let shown = Shown { plaintext_len: 5, kms: Some("main"), carried: None, checksums: &[] };
+        let out = to_client_of_sealed(&stored, &shown).unwrap();
+        assert!(out.keys().all(|name| !is_reserved(name.as_str()) && !is_check(name.as_str())));
+        assert_eq!(out.get("x-amz-meta-mine").unwrap(), "kept");
+        assert_eq!(out.get("content-length").unwrap(), "5");
+        assert_eq!(out.get("etag").unwrap(), "\"0123456789abcdef0123456789abcdef-1\"");
+        assert_eq!(out.get("x-amz-server-side-encryption").unwrap(), "aws:kms");
+    }
+
+    #[test]
+    fn multipart_etags_stay_as_they_are() {
+        assert_eq!(visible_etag_text("\"ab-3\""), "\"ab-3\"");
+        assert_eq!(visible_etag_text("ab"), "ab-1");
+    }
+
+    #[test]
+    fn only_headers_that_open_something_give_rights_away() {
+        assert!(!gives_rights_away(&map(&[("x-amz-acl", "private")])));
+        assert!(gives_rights_away(&map(&[("x-amz-acl", "public-read")])));
+        assert!(gives_rights_away(&map(&[("x-amz-grant-read", "id=x")])));
+        assert!(gives_rights_away(&map(&[("x-amz-bypass-governance-retention", "true")])));
+    }
+}

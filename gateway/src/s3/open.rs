@@ -1,0 +1,399 @@
+//! A stored object on its way to the client: found out what it is, opened, and read.
+//!
+//! ```text
+//! response's head ─▶ Stored ─▶ open(): header in the metadata │ footer by a suffix range ─▶ KMS ─▶ Object
+//!                                                                             │ read() ─▶ Opening: authenticated bytes
+//! ```
+//! Each request after the first names the ETag and the version that were seen; [`Failed::Changed`] means that the object
+//! is another one by now, and the caller starts again.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use envelope::{Expected, FOOTER_GUESS, Footer, FooterRead, FormatError, Metadata, Object, OpenError, Opener};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use ids::{Direction, Outcome};
+
+use super::Front;
+use super::access::{Granted, Place};
+use super::error::Error;
+use super::headers;
+use super::range::parse_content_range;
+use crate::group::Document;
+use crate::stats::{Count, Stats};
+use crate::upstream::{self, Body, BodyError};
+
+/// An object as a response of the storage shows it.
+pub struct Stored {
+    /// The response's headers.
+    pub headers: HeaderMap,
+    /// Bytes of the whole stored object.
+    pub len: u64,
+    /// The version that was seen, where there are versions.
+    pub version: Option<String>,
+}
+
+/// Why a read came to nothing.
+pub enum Failed {
+    /// The object is another one by now.
+    Changed,
+    /// For the client.
+    Error(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Stored {
+    /// Reads the head of a 200 or 206.
+    pub fn read(headers: HeaderMap, asked_version: Option<&str>) -> Result<Self, Error> {
+        let unclear = || Error::internal("The storage does not say how long the object is.");
+        let len = match headers.get(CONTENT_RANGE) {
+            Some(range) => parse_content_range(range).ok_or_else(unclear)?.1,
+            None => {
+                let len = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+                len.and_then(|text| text.parse().ok()).ok_or_else(unclear)?
+            }
+        };
+        let seen = headers.get("x-amz-version-id").and_then(|value| value.to_str().ok());
+        let version = asked_version.or(seen).map(str::to_owned);
+        Ok(Self { headers, len, version })
+    }
+
+    fn etag(&self) -> Option<&HeaderValue> {
+        self.headers.get(ETAG)
+    }
+}
+
+impl Front {
+    /// Opens a sealed object: from the header in its metadata where that is enough, else from its footer.
+    pub(super) async fn open(
+        &self,
+        granted: &Granted,
+        key: &str,
+        stored: &Stored,
+        metadata: Option<&Metadata>,
+        with_footer: bool,
+    ) -> Result<Object, Failed> {
+        let at = envelope::Place::new(granted.place.bucket.as_bytes(), key.as_bytes())
+            .map_err(|error| Error::internal("The key is no place for an object.").because(error))?;
+        let former = former_place(&granted.document, &granted.place.bucket, key);
+        let expected = match &former {
+            None => Expected::At(&at),
+            Some(formerly) => Expected::AtOrFormerly { at: &at, formerly },
+        };
+        let header = metadata.and_then(Metadata::header);
+        if !with_footer && let Some(header) = header {
+            let kek = self.keys.open(header.kek_record()).await.map_err(no_key)?;
+            if let Some(object) = header.open_object(&kek, &expected).map_err(unopened)? {
+                return Ok(object);
+            }
+        }
+        let footer = self.footer(&granted.place, key, stored).await?;
+        if header.is_some_and(|header| header.to_bytes() != footer.header().to_bytes()) {
+            return Err(unopened(OpenError::FooterDisagrees).into());
+        }
+        let kek = self.keys.open(footer.header().kek_record()).await.map_err(no_key)?;
+        footer.open(&kek, &expected).map_err(|error| unopened(error).into())
+    }
+
+    async fn footer(&self, place: &Place, key: &str, stored: &Stored) -> Result<Footer, Failed> {
+        let mut suffix = FOOTER_GUESS;
+        for _ in 0..2 {
+            let start = stored.len.saturating_sub(suffix);
+            if start >= stored.len {
+                return Err(unopened(FormatError::NoFooter.into()).into());
+            }
+            let response = self.fetch(place, key, stored, start..stored.len).await?;
+            let bytes = collect(response.into_body(), suffix).await?;
+            match Footer::parse(&bytes, stored.len).map_err(|error| unopened(error.into()))? {
+                FooterRead::Footer(footer) => return Ok(footer),
+                FooterRead::NeedSuffix(len) => suffix = len,
+            }
+        }
+        Err(unopened(FormatError::NoFooter.into()).into())
+    }
+
+    /// A range of the very object that was seen.
+    pub(super) async fn fetch(
+        &self,
+        place: &Place,
+        key: &str,
+        stored: &Stored,
+        range: Range<u64>,
+    ) -> Result<Response<Body>, Failed> {
+        let version = stored.version.as_deref().map(|version| ("versionId", version));
+        let target = upstream::uri(&place.bucket, Some(key), version.as_slice());
+        let mut request = upstream::request(Method::GET, target);
+        let text = format!("bytes={}-{}", range.start, range.end - 1);
+        request.headers_mut().insert(RANGE, HeaderValue::from_str(&text).expect("digits are a header value"));
+        if let Some(etag) = stored.etag() {
+            request.headers_mut().insert("if-match", condition(place, etag));
+        }
+        let response = self.send(&place.upstream, request).await?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let got = response.headers().get(CONTENT_RANGE).and_then(parse_content_range);
+                if got != Some((range.start, stored.len)) || response.headers().get(ETAG) != stored.etag() {
+                    return Err(Failed::Changed);
+                }
+                Ok(response)
+            }
+            StatusCode::OK if range == (0..stored.len) && response.headers().get(ETAG) == stored.etag() => Ok(response),
+            StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
+                Err(Failed::Changed)
+            }
+            status => {
+                let error = if upstream::is_overload(status) {
+                    Error::slow_down("The storage is busy. Try again.")
+                } else {
+                    Error::internal("The storage refuses a part of the object.")
+                };
+                Err(error.because(format!("range request: {status}")).into())
+            }
+        }
+    }
+}
+
+/// An ETag as the storage wants it in a condition.
+pub fn condition(place: &Place, etag: &HeaderValue) -> HeaderValue {
+    let bare = place.upstream.quirks().bare_etag_conditions;
+    let trimmed = etag.to_str().ok().filter(|_| bare).map(|text| text.trim_matches('"'));
+    trimmed.and_then(|text| HeaderValue::from_str(text).ok()).unwrap_or_else(|| etag.clone())
+}
+
+async fn collect(body: Body, limit: u64) -> Result<Bytes, Error> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let collected = upstream::collect(body, limit).await;
+    let collected = collected.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+    collected.ok_or_else(|| Error::internal("The storage gives more than it was asked for."))
+}
+
+fn former_place(document: &Document, bucket: &str, key: &str) -> Option<envelope::Place> {
+    let former = document.former_places.iter().find(|p| p.bucket == bucket && key.starts_with(&p.prefix))?;
+    let key = format!("{}{}", former.former_prefix, &key[former.prefix.len()..]);
+    envelope::Place::new(former.former_bucket.as_bytes(), key.as_bytes()).ok()
+}
+
+fn no_key(error: crate::keys::KeysError) -> Error {
+    let message = format!("The object is encrypted, and its key cannot be had: {error}.");
+    if error.is_transient() { Error::slow_down(message).because(error) } else { Error::internal(message).because(error) }
+}
+
+/// The stored object is not what was stored.
+pub fn unopened(error: OpenError) -> Error {
+    Error::internal(format!("The stored object cannot be opened: {error}.")).because(error)
+}
+
+/// Plaintext as it is authenticated. Ends in an error, never early, when the stored bytes are not what was sealed.
+pub struct Opening {
+    stored: Body,
+    opener: Option<Opener>,
+    out: VecDeque<Bytes>,
+    left: u64,
+    done: bool,
+    tally: Tally,
+}
+
+impl Opening {
+    /// `stored` gives the stored bytes that the opener is to be fed with.
+    pub fn new(stored: Body, opener: Opener, tally: Tally) -> Self {
+        let left = opener.plaintext_len();
+        Self { stored, opener: Some(opener), out: VecDeque::new(), left, done: false, tally }
+    }
+
+    /// Waits for the first authenticated bytes, or for the end: what is wrong until then is still told as an S3 error.
+    pub async fn prime(&mut self) -> Result<(), Error> {
+        while self.out.is_empty() && !self.done {
+            std::future::poll_fn(|cx| self.poll_step(cx)).await?;
+        }
+        Ok(())
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let frame = ready!(Pin::new(&mut self.stored).poll_frame(cx));
+        let mut out = Vec::new();
+        let result = match frame {
+            Some(Ok(frame)) => match (frame.into_data(), &mut self.opener) {
+                (Ok(data), Some(opener)) => opener.push(data, &mut out).map_err(unopened),
+                _ => Ok(()),
+            },
+            Some(Err(error)) => {
+                Err(Error::slow_down("The storage broke off while the object was read.").because(error))
+            }
+            None => {
+                self.done = true;
+                self.opener.take().map_or(Ok(()), |opener| opener.finish(&mut out).map_err(unopened))
+            }
+        };
+        self.out.extend(out);
+        if result.is_err() {
+            self.done = true;
+            self.opener = None;
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl HttpBody for Opening {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(bytes) = this.out.pop_front() {
+                this.left = this.left.saturating_sub(bytes.len() as u64);
+                if this.left == 0 && this.out.is_empty() && this.done {
+                    this.tally.delivered();
+                }
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if this.done {
+                this.tally.delivered();
+                return Poll::Ready(None);
+            }
+            if let Err(error) = ready!(this.poll_step(cx)) {
+                this.tally.failed();
+                tracing::error!(
+                    cause = error.cause().unwrap_or_default(),
+                    message = error.message,
+                    "read breaks off: the stored object is not what was sealed"
+                );
+                return Poll::Ready(Some(Err(error.message.into())));
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// Counts one read, once: delivered, or failed.
+pub struct Tally {
+    stats: Stats,
+    bucket: String,
+    policy: Option<String>,
+    outcome: Outcome,
+    bytes: u64,
+    told: bool,
+}
+
+impl Tally {
+    /// A read of `bytes` plaintext bytes that counts as `outcome` when it was delivered.
+    pub fn new(stats: &Stats, bucket: &str, policy: Option<&str>, outcome: Outcome, bytes: u64) -> Self {
+        let (bucket, policy) = (bucket.to_owned(), policy.map(str::to_owned));
+        Self { stats: stats.clone(), bucket, policy, outcome, bytes, told: false }
+    }
+
+    fn delivered(&mut self) {
+        self.tell(self.outcome, self.bytes);
+    }
+
+    fn failed(&mut self) {
+        self.tell(Outcome::Failed, 0);
+    }
+
+    fn tell(&mut self, outcome: Outcome, bytes: u64) {
+        if !std::mem::replace(&mut self.told, true) {
+            let policy = self.policy.as_deref();
+            self.stats.count(Count { bucket: &self.bucket, policy, outcome, direction: Direction::Out, bytes });
+        }
+    }
+}
+
+/// A plain body that counts itself when it was delivered.
+pub struct Counted {
+    body: Body,
+    left: u64,
+    tally: Tally,
+}
+
+impl Counted {
+    /// `len` bytes are to be delivered.
+    pub fn new(body: Body, len: u64, tally: Tally) -> Self {
+        Self { body, left: len, tally }
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                let len = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.left = this.left.saturating_sub(len);
+                if this.left == 0 {
+                    this.tally.delivered();
+                }
+            }
+            Some(Err(_)) => this.tally.failed(),
+            None if this.left == 0 => this.tally.delivered(),
+            None => this.tally.failed(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The headers of a sealed object for its client, of `shown_len` plaintext bytes.
+pub fn shown_headers(
+    stored: &Stored,
+    shown_len: u64,
+    kms: Option<&str>,
+    object: Option<&Object>,
+    with_checksums: bool,
+) -> Result<HeaderMap, Error> {
+    let checksums: Vec<_> = object
+        .filter(|_| with_checksums)
+        .and_then(Object::checksums)
+        .map(|checksums| checksums.object.iter().filter_map(|c| shown_checksum(c, object)).collect())
+        .unwrap_or_default();
+    let shown = headers::Shown {
+        plaintext_len: shown_len,
+        kms,
+        carried: object.and_then(Object::carried),
+        checksums: &checksums,
+    };
+    headers::to_client_of_sealed(&stored.headers, &shown)
+}
+
+fn shown_checksum(
+    checksum: &envelope::Checksum,
+    object: Option<&Object>,
+) -> Option<(envelope::ChecksumAlgorithm, String, bool)> {
+    use base64::Engine as _;
+    if checksum.algorithm == envelope::ChecksumAlgorithm::Md5 {
+        return None;
+    }
+    let value = base64::engine::general_purpose::STANDARD.encode(&checksum.value);
+    let full = checksum.kind == envelope::ChecksumKind::FullObject;
+    let parts = object.map_or(0, |object| object.parts().len());
+    Some((checksum.algorithm, if full { value } else { format!("{value}-{parts}") }, full))
+}

@@ -1,0 +1,370 @@
+//! From HTTP to a verified request, and back to an answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::route::S3Route;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::Front;
+use super::error::Error;
+use super::guard::Guarded;
+use super::operations::{Data, Operation};
+use super::request::{Principal, Request, parse_path, parse_query};
+use crate::upstream::{self, Body, with_deadline};
+
+/// The longest life of a presigned URL, in seconds.
+const MAX_EXPIRES: u64 = 7 * 24 * 3600;
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Service {
+    front: Arc<Front>,
+    verified: S3Service,
+}
+
+/// Names a request in the log and to its client.
+#[derive(Clone)]
+struct RequestId(String);
+
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+/// What the log says of a request, filled in where it is known.
+#[derive(Clone, Default)]
+struct Note(Arc<std::sync::Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    operation: &'static str,
+    code: &'static str,
+    cause: Option<String>,
+}
+
+impl Note {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn refused(&self, error: &Error) {
+        let mut noted = self.lock();
+        noted.code = error.code;
+        noted.cause = error.cause();
+    }
+}
+
+impl Service {
+    pub(super) fn new(front: Arc<Front>) -> Self {
+        let mut builder = S3ServiceBuilder::new(Nothing);
+        builder.set_auth(Credentials(Arc::clone(&front)));
+        builder.set_route(Route(Arc::clone(&front)));
+        builder.set_validation(AnyName);
+        Self { front, verified: builder.build() }
+    }
+
+    pub(super) async fn answer(&self, request: HttpRequest<hyper::body::Incoming>, peer: SocketAddr) -> Response<Body> {
+        let begun = Instant::now();
+        let id = uuid::Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase();
+        let note = Note::default();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let mut response = match refuse_early(&request) {
+            Err(error) => {
+                note.refused(&error);
+                error.response(&path, &id)
+            }
+            Ok(()) => self.verify(request, peer, &id, &note).await,
+        };
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-amz-request-id", value);
+        }
+        let status = response.status();
+        let duration = begun.elapsed();
+        let noted = note.lock();
+        let operation = if noted.operation.is_empty() { "None" } else { noted.operation };
+        let outcome = match status.as_u16() {
+            ..400 => "ok",
+            400..500 => "client_error",
+            _ => "server_error",
+        };
+        self.front.stats.request(operation, outcome, duration);
+        tracing::info!(
+            request_id = id,
+            operation,
+            %method,
+            path_hash = hashed(&path),
+            status = status.as_u16(),
+            code = noted.code,
+            cause = noted.cause.as_deref().unwrap_or_default(),
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "request is answered"
+        );
+        drop(noted);
+        response
+    }
+
+    async fn verify(
+        &self,
+        request: HttpRequest<hyper::body::Incoming>,
+        peer: SocketAddr,
+        id: &str,
+        note: &Note,
+    ) -> Response<Body> {
+        let idle = self.front.settings.limits.body_timeout;
+        let path = request.uri().path().to_owned();
+        let content = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
+        let chunked = content.is_some_and(|value| value.starts_with(b"STREAMING-"));
+        let signed = content != Some(b"STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+        let mut request = request.map(|body| {
+            let body = with_deadline(body, idle);
+            s3s::Body::http_body_unsync(if chunked { Guarded::new(body, signed).boxed_unsync() } else { body })
+        });
+        request.extensions_mut().insert(RequestId(id.to_owned()));
+        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(note.clone());
+        match self.verified.call(request).await {
+            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+            Err(error) => {
+                let error = Error::internal("The request could not be processed.").because(Box::<
+                    dyn std::error::Error + Send + Sync,
+                >::from(error));
+                note.refused(&error);
+                error.response(&path, id)
+            }
+        }
+    }
+}
+
+/// What must not reach s3s.
+fn refuse_early(request: &HttpRequest<hyper::body::Incoming>) -> Result<(), Error> {
+    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = text(CONTENT_TYPE).trim_start().to_ascii_lowercase().starts_with("multipart/form-data");
+    if *request.method() == Method::POST && form {
+        // s3s takes the body of a form upload while it verifies it.
+        return Err(Error::not_implemented("Form uploads are not implemented."));
+    }
+    let names = |name: &str| {
+        request.uri().query().unwrap_or_default().split('&').any(|pair| pair.split('=').next() == Some(name))
+    };
+    if text(AUTHORIZATION).starts_with("AWS ") || (names("Signature") && names("AWSAccessKeyId")) {
+        return Err(Error::invalid_request(
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        ));
+    }
+    Ok(())
+}
+
+/// A path's digest, so that logs tell requests of one object apart from others without naming it.
+fn hashed(path: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, path.as_bytes());
+    hex::encode(&digest.as_ref()[..6])
+}
+
+/// The typed operations of s3s are not used: every request goes by the route.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl S3 for Nothing {}
+
+/// Bucket names are for the storage to judge.
+struct AnyName;
+
+impl s3s::validation::NameValidation for AnyName {
+    fn validate_bucket_name(&self, name: &str) -> bool {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        (3..=255).contains(&name.len()) && name.bytes().all(legal) && name != ".." && !name.starts_with('.')
+    }
+}
+
+/// The credentials of the group document.
+struct Credentials(Arc<Front>);
+
+#[async_trait::async_trait]
+impl S3Auth for Credentials {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let document = self.0.group.document();
+        match document.credential(access_key) {
+            Some(credential) => Ok(SecretKey::from(credential.secret.expose())),
+            None => Err(S3Error::with_message(
+                S3ErrorCode::InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records.",
+            )),
+        }
+    }
+}
+
+/// Every verified request.
+struct Route(Arc<Front>);
+
+#[async_trait::async_trait]
+impl S3Route for Route {
+    fn is_match(&self, _: &Method, _: &Uri, _: &HeaderMap, _: &mut http::Extensions) -> bool {
+        true
+    }
+
+    async fn check_access(&self, _: &mut S3Request<s3s::Body>) -> S3Result<()> {
+        // Grants need the operation, and are judged by it; also for requests without a signature.
+        Ok(())
+    }
+
+    async fn call(&self, request: S3Request<s3s::Body>) -> S3Result<S3Response<s3s::Body>> {
+        let id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let note = request.extensions.get::<Note>().cloned().unwrap_or_default();
+        let path = request.uri.path().to_owned();
+        let result = match read(request, &id) {
+            Ok(request) => {
+                note.lock().operation = request.operation.name();
+                self.0.dispatch(request).await
+            }
+            Err(error) => Err(error),
+        };
+        let response = result.unwrap_or_else(|error| {
+            note.refused(&error);
+            error.response(&path, &id)
+        });
+        let (head, body) = response.into_parts();
+        let mut answer = S3Response::new(s3s::Body::http_body_unsync(body));
+        answer.status = Some(head.status);
+        answer.headers = head.headers;
+        Ok(answer)
+    }
+}
+
+/// Our request from the one that s3s verified.
+fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
+    let query = request.uri.query();
+    let principal = match request.credentials {
+        None => Principal::Anonymous,
+        Some(credentials) => {
+            if request.service.as_deref() != Some("s3") {
+                return Err(Error::access_denied("The request is signed for another service."));
+            }
+            refuse_unsigned(&request.headers, query)?;
+            Principal::Key(credentials.access_key)
+        }
+    };
+    let (bucket, key, scope) = parse_path(request.uri.path())?;
+    if key.len() > 1024 {
+        return Err(Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long"));
+    }
+    let query = parse_query(query)?;
+    let operation = Operation::of(&request.method, scope, &query, &request.headers);
+    Ok(Request {
+        operation,
+        method: request.method,
+        bucket,
+        key,
+        query,
+        principal,
+        source_ip: request.extensions.get::<Peer>().map(|peer| peer.0.ip()),
+        body: std::sync::Mutex::new(request.input.map_err(Into::into).boxed_unsync()),
+        trailers: request.trailing_headers,
+        headers: request.headers,
+        request_id: id.to_owned(),
+    })
+}
+
+/// A header of S3's that changes what a request does must be signed: who holds a presigned URL, or sits on the way, must
+/// not be able to turn it into another request (a copy, another ACL).
+fn refuse_unsigned(headers: &HeaderMap, query: Option<&str>) -> Result<(), Error> {
+    let pairs = || query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let value = |wanted: &str| pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+    let presigned = value("X-Amz-SignedHeaders");
+    if presigned.is_some() {
+        let expires = value("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
+        if expires.is_none_or(|seconds| seconds > MAX_EXPIRES) {
+            return Err(Error::new(
+                StatusCode::BAD_REQUEST,
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires must be less than a week (in seconds)",
+            ));
+        }
+    }
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let in_header = || authorization.split("SignedHeaders=").nth(1).and_then(|rest| rest.split(',').next());
+    let signed = presigned.map(|text| text.replace("%3B", ";").replace("%3b", ";"));
+    let signed = signed.or_else(|| in_header().map(str::to_owned)).unwrap_or_default();
+    let is_signed = |name: &str| signed.split(';').any(|one| one.trim().eq_ignore_ascii_case(name));
+    let unsigned = headers.keys().map(HeaderName::as_str).find(|name| {
+        let free = presigned.is_some() && *name == "x-amz-content-sha256";
+        name.starts_with("x-amz-") && !free && !is_signed(name)
+    });
+    if let Some(name) = unsigned {
+        return Err(Error::access_denied(format!(
+            "There were headers present in the request which were not signed: {name}"
+        )));
+    }
+    if !is_signed("host") {
+        return Err(Error::access_denied("The Host header must be signed."));
+    }
+    Ok(())
+}
+
+impl Front {
+    async fn dispatch(&self, request: Request) -> Result<Response<Body>, Error> {
+        match request.operation {
+            Operation::ListBuckets => self.list_buckets(request).await,
+            Operation::HeadBucket => self.head_bucket(request).await,
+            Operation::CreateBucket => self.create_bucket(request).await,
+            Operation::DeleteBucket => self.delete_bucket(request).await,
+            Operation::GetBucketLocation => self.bucket_location(request).await,
+            Operation::GetBucketEncryption => self.get_bucket_encryption(&request),
+            Operation::PutBucketEncryption => self.put_bucket_encryption(request).await,
+            Operation::DeleteBucketEncryption => self.delete_bucket_encryption(request).await,
+            Operation::ListObjects | Operation::ListObjectVersions => self.list_objects(request).await,
+            Operation::GetObject => self.get(request).await,
+            Operation::HeadObject => self.head(request).await,
+            Operation::PutObject => self.put(request).await,
+            Operation::DeleteObject => self.delete_object(request).await,
+            Operation::DeleteObjects => self.delete_objects(request).await,
+            Operation::CopyObject => self.copy_object(request).await,
+            Operation::GetObjectAttributes => self.object_attributes(request).await,
+            Operation::CreateMultipartUpload => self.create_upload(request).await,
+            Operation::UploadPart => self.upload_part(request).await,
+            Operation::UploadPartCopy => self.upload_part_copy(request).await,
+            Operation::CompleteMultipartUpload => self.complete_upload(request).await,
+            Operation::AbortMultipartUpload => self.abort_upload(request).await,
+            Operation::ListParts => self.list_parts(request).await,
+            Operation::ListMultipartUploads => self.list_uploads(request).await,
+            Operation::PutObjectTagging | Operation::DeleteObjectTagging => self.tagging(request).await,
+            operation => {
+                debug_assert!(operation.data() != Data::Own, "{} has no function", operation.name());
+                self.pass(request).await
+            }
+        }
+    }
+
+    /// Refuses a request whose body would have to be kept and is longer than `limit`; gives the body otherwise.
+    pub(super) async fn small_body(&self, request: &mut Request, limit: usize) -> Result<bytes::Bytes, Error> {
+        let declared = super::checksum::Declared::read(&request.headers)?;
+        let body = upstream::collect(request.take_body(), limit).await.map_err(|error| {
+            if error.to_string().contains("Sha256Mismatch") {
+                Error::sha256_mismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")
+            } else {
+                Error::incomplete_body("The request body broke off.").because(error)
+            }
+        })?;
+        let body = body.ok_or_else(|| {
+            Error::new(StatusCode::BAD_REQUEST, "MaxMessageLengthExceeded", "Your request was too big.")
+        })?;
+        let mut verifier = declared.verifier();
+        verifier.update(&body);
+        let trailers = request.trailers.as_ref().and_then(s3s::TrailingHeaders::take);
+        verifier.finish(trailers.as_ref())?;
+        Ok(body)
+    }
+}
+
+/// XML as a response.
+pub(super) fn xml(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(upstream::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
