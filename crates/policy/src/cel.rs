@@ -36,6 +36,7 @@ pub use eval::Fault;
 pub(crate) use eval::Scope;
 pub(crate) use time::parse_timestamp;
 
+use crate::form::shorten;
 use crate::limits::MAX_CEL_COST;
 use crate::problem::Code;
 
@@ -74,7 +75,7 @@ impl Condition {
     pub fn compile(text: &str) -> Result<Self, Vec<CelProblem>> {
         scan::check(text).map_err(|problem| vec![problem])?;
         let parsed = Env::default().parser().parse_with_source_info(text);
-        let (expression, source) = parsed.map_err(|errors| syntax_problems(text, &errors))?;
+        let (expression, source) = parsed.map_err(|errors| vec![syntax_problem(text, &errors)])?;
         let node = check::Checker::new(&source).condition(&expression)?;
         let cost = cost::of(&node);
         if cost > MAX_CEL_COST {
@@ -140,21 +141,14 @@ impl Reads {
     }
 }
 
-/// The parser's errors, whose places are lines and columns; one per place.
-fn syntax_problems(text: &str, errors: &cel::ParseErrors) -> Vec<CelProblem> {
-    let mut problems: Vec<CelProblem> = Vec::new();
-    for error in &errors.errors {
-        let offset = offset_of(text, error.pos);
-        if problems.iter().any(|problem| problem.offset == offset) {
-            continue;
-        }
-        let message = error.msg.trim_start_matches("Syntax error: ").to_owned();
-        problems.push(CelProblem { offset, code: Code::CelSyntax, message });
-    }
-    if problems.is_empty() {
-        problems.push(CelProblem { offset: 0, code: Code::CelSyntax, message: "this is not an expression".to_owned() });
-    }
-    problems
+/// The first of the parser's errors; the others follow from it.
+fn syntax_problem(text: &str, errors: &cel::ParseErrors) -> CelProblem {
+    let first = errors.errors.iter().min_by_key(|error| offset_of(text, error.pos));
+    let (offset, message) = match first {
+        Some(error) => (offset_of(text, error.pos), error.msg.trim_start_matches("Syntax error: ").to_owned()),
+        None => (0, "this is not an expression".to_owned()),
+    };
+    CelProblem { offset, code: Code::CelSyntax, message: shorten(&message) }
 }
 
 /// Byte offset of a line and column, both from 1, the column in characters.
@@ -169,3 +163,6 @@ fn offset_of(text: &str, (line, column): (isize, isize)) -> usize {
     }
     text.trim_end().len()
 }
+
+#[cfg(test)]
+mod tests;

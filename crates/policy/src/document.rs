@@ -72,7 +72,7 @@ pub struct Spec {
     #[serde(default)]
     pub buckets: Vec<String>,
     /// Condition in the bounded dialect of CEL, at most 2,048 bytes. Absent: always.
-    #[schemars(length(min = 1, max = 2048))]
+    #[schemars(with = "String", length(min = 1, max = 2048))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
     /// What is to happen to an object that matches.

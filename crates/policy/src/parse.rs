@@ -385,3 +385,6 @@ fn condition(form: &mut Form<'_>, field: &Field<'_>) -> Option<(String, Conditio
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -322,3 +322,6 @@ impl fmt::Display for RefusalCode {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;
