@@ -41,10 +41,10 @@ struct Rate {
 }
 
 #[derive(Serialize)]
-struct Objects {
+struct SmallObjects {
     bench: &'static str,
     case: &'static str,
-    objects_per_s: f64,
+    ops_per_s: f64,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -247,8 +247,8 @@ fn small_objects(rounds: usize) -> anyhow::Result<()> {
         for _ in 0..count {
             work()?;
         }
-        let objects_per_s = f64::from(u32::try_from(count)?) / start.elapsed().as_secs_f64();
-        print(&Objects { bench: "envelope", case, objects_per_s })?;
+        let ops_per_s = f64::from(u32::try_from(count)?) / start.elapsed().as_secs_f64();
+        print(&SmallObjects { bench: "envelope", case, ops_per_s })?;
     }
     Ok(())
 }
