@@ -220,14 +220,11 @@ impl<'a> Checker<'a> {
 
     fn select(&mut self, at: &Expression, select: &SelectExpr) -> Option<Denoted> {
         match self.denoted(&select.operand)? {
-            Denoted::Root(root) => match root.field(&select.field) {
-                Some(denoted) => Some(denoted),
-                None => {
-                    let (name, fields) = (root.name(), root.fields());
-                    let message = format!("`{name}` has no field `{}`; its fields are {fields}", select.field);
-                    self.problem(at, Code::CelUnknownName, message)
-                }
-            },
+            Denoted::Root(root) => root.field(&select.field).or_else(|| {
+                let (name, fields) = (root.name(), root.fields());
+                let message = format!("`{name}` has no field `{}`; its fields are {fields}", select.field);
+                self.problem(at, Code::CelUnknownName, message)
+            }),
             Denoted::Map(map) => Some(Denoted::Value(get(map, Node::Str(select.field.as_str().into())))),
             Denoted::Value(typed) => {
                 self.problem(at, Code::CelType, format!("a {} has no field `{}`", typed.ty, select.field))
@@ -408,9 +405,8 @@ impl<'a> Checker<'a> {
         let ty = match (operator, a.ty, b.ty) {
             (_, Type::Int, Type::Int) => Type::Int,
             (Arithmetic::Add, Type::Str, Type::Str) => Type::Str,
-            (Arithmetic::Add, Type::Time, Type::Span)
-            | (Arithmetic::Add, Type::Span, Type::Time)
-            | (Arithmetic::Subtract, Type::Time, Type::Span) => Type::Time,
+            (Arithmetic::Add, Type::Span, Type::Time)
+            | (Arithmetic::Add | Arithmetic::Subtract, Type::Time, Type::Span) => Type::Time,
             (Arithmetic::Add | Arithmetic::Subtract, Type::Span, Type::Span)
             | (Arithmetic::Subtract, Type::Time, Type::Time) => Type::Span,
             (_, a, b) => {
@@ -490,11 +486,11 @@ impl<'a> Checker<'a> {
 
     fn presence(&mut self, at: &Expression, presence: &Expression) -> Option<Typed> {
         let message = "has() asks for a tag, a metadata name or a label, such as has(object.tags.classification)";
-        if let Expr::Select(select) = &presence.expr {
-            if let Denoted::Map(map) = self.denoted(&select.operand)? {
-                let node = Node::MapHas(map, Box::new(Node::Str(select.field.as_str().into())));
-                return Some(Typed { node, ty: Type::Bool });
-            }
+        if let Expr::Select(select) = &presence.expr
+            && let Denoted::Map(map) = self.denoted(&select.operand)?
+        {
+            let node = Node::MapHas(map, Box::new(Node::Str(select.field.as_str().into())));
+            return Some(Typed { node, ty: Type::Bool });
         }
         self.problem(at, Code::CelUnsupported, message)
     }

@@ -75,7 +75,7 @@ fn cost(node: &Node, variable: u64) -> u64 {
             let (entries, setup, longest) = match range {
                 Range::List(list) => {
                     let setup = ALLOCATION + list.iter().map(|element| cost(element, 0)).sum::<u64>();
-                    (list.len() as u64, setup, list.iter().map(|element| bytes(element)).max().unwrap_or(0))
+                    (list.len() as u64, setup, list.iter().map(bytes).max().unwrap_or(0))
                 }
                 Range::Names(map) => {
                     let extent = extent(*map);

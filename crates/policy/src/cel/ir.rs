@@ -150,6 +150,12 @@ pub(super) enum Range {
     Names(Map),
 }
 
+fn walk_all(nodes: &[Node], visit: &mut impl FnMut(&Node)) {
+    for node in nodes {
+        node.walk(visit);
+    }
+}
+
 impl Node {
     /// It has a value of its own.
     pub(super) fn is_literal(&self) -> bool {
@@ -182,20 +188,20 @@ impl Node {
             | Self::ToTime(a)
             | Self::ToSpan(a)
             | Self::Part(_, a) => a.walk(visit),
-            Self::And(all) | Self::Or(all) => all.iter().for_each(|a| a.walk(visit)),
-            Self::If(all) => all.iter().for_each(|a| a.walk(visit)),
+            Self::And(all) | Self::Or(all) => walk_all(all, visit),
+            Self::If(all) => walk_all(all.as_ref(), visit),
             Self::Compare(_, both)
             | Self::Arithmetic(_, both)
             | Self::StartsWith(both)
             | Self::EndsWith(both)
-            | Self::Contains(both) => both.iter().for_each(|a| a.walk(visit)),
+            | Self::Contains(both) => walk_all(both.as_ref(), visit),
             Self::In(a, list) => {
                 a.walk(visit);
-                list.iter().for_each(|a| a.walk(visit));
+                walk_all(list, visit);
             }
             Self::Quantify(_, inner) => {
                 if let Range::List(list) = &inner.0 {
-                    list.iter().for_each(|a| a.walk(visit));
+                    walk_all(list, visit);
                 }
                 inner.1.walk(visit);
             }

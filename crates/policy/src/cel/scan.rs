@@ -62,6 +62,7 @@ pub(super) fn check(text: &str) -> Result<(), CelProblem> {
             b if b.is_ascii_alphanumeric() || b == b'_' => skip_word(bytes, at),
             _ => at + 1,
         };
+        let nested = levels.len() > 1;
         let level = levels.last_mut().expect("the outermost level is never popped");
         match bytes[start] {
             b'(' | b'[' | b'{' => {
@@ -69,11 +70,9 @@ pub(super) fn check(text: &str) -> Result<(), CelProblem> {
                 closed += level.chain();
                 levels.push(Level::default());
             }
-            b')' | b']' | b'}' => {
-                if levels.len() > 1 {
-                    levels.pop();
-                    closed = closed.saturating_sub(levels.last().map_or(0, Level::chain));
-                }
+            b')' | b']' | b'}' if nested => {
+                levels.pop();
+                closed = closed.saturating_sub(levels.last().map_or(0, Level::chain));
             }
             b'.' => level.postfixes += 1,
             b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' if at == start + 1 => {

@@ -197,7 +197,7 @@ fn the_limits_of_the_dialect_hold_exactly() {
 
     let costly = "object.metadata.exists(m, object.metadata[m].matches('a+b'))";
     assert_eq!(refused(costly), ["0:cel-cost"]);
-    assert_eq!(refused(&vec!["object.key.matches('a')"; 9].join(" || ")).len(), 1, "the ninth expression");
+    assert_eq!(refused(&["object.key.matches('a')"; 9].join(" || ")).len(), 1, "the ninth expression");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_costliest_conditions_that_pass_end_in_time() {
     let facts = Facts { tags: &tags, metadata: &metadata, ..Facts::new("bucket", &key) };
     let backwards = "object.key.matches('(?:[ab]*a[ab]{9}c)|(?:[ab]*b[ab]{11}d)|(?:[ab]*a[ab]{13}e)')";
     let texts = [
-        vec![backwards; 4].join(" || "),
+        [backwards; 4].join(" || "),
         "object.tags.all(t, t.lowerAscii() != object.key.upperAscii())".to_owned(),
         "object.metadata.all(m, object.metadata[m].contains('b') == false)".to_owned(),
         format!("[{}].all(x, x != object.key + object.key)", vec!["'a'"; 250].join(",")),

@@ -60,7 +60,7 @@ fn json_is_read_like_yaml_and_what_is_left_out_has_its_default() {
 fn malformed_documents_are_refused_at_their_place() {
     let spec = |text: &str| with_spec(&format!("spec:\n  effect: encrypt\n  {text}\n"));
     let table: Vec<(String, &[&str])> = vec![
-        ("".into(), &["1:1:document-count"]),
+        (String::new(), &["1:1:document-count"]),
         ("# nothing\n---\n".into(), &["1:1:document-count"]),
         ("- a\n".into(), &["1:1:wrong-type"]),
         ("just text".into(), &["1:1:wrong-type"]),
@@ -170,7 +170,7 @@ fn several_documents_keep_their_own_text_and_their_lines() {
 #[test]
 fn hostile_documents_are_refused_quickly() {
     let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
-    let block = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>();
+    let block = (0..200).map(|depth| " ".repeat(depth) + "a:\n").collect::<String>();
     let wide = format!("a: [{}]", "1,".repeat(30_000));
     let bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n".to_owned();
     let merge = "a: {x: 1}\n<<: {y: 2}\n".to_owned();
