@@ -148,3 +148,6 @@ pub fn signed(what: &'static str, value: u64) -> Result<i64, Error> {
 pub async fn ping(db: &PgPool) -> Result<(), Error> {
     sqlx::query_scalar!("select 1").fetch_one(db).await.map(drop).map_err(|error| Error::database("ping", error))
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

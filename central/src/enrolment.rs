@@ -12,7 +12,7 @@ pub mod grpc;
 pub mod rest;
 mod store;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use std::collections::BTreeMap;
 
