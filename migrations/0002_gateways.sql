@@ -47,7 +47,8 @@ create table gateways (
     -- Liveness, flushed in aggregate by the replica that holds the stream.
     stream_open boolean not null default false,
     stream_since timestamptz,
-    stream_replica uuid,
+    -- Which stream is the newest; an older one of another replica is closed.
+    stream uuid,
     last_seen_at timestamptz,
     address text not null default '',
     -- The gateway's clock less Central's.

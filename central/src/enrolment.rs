@@ -87,7 +87,10 @@ pub async fn create_token(
         {
             return Err(Error::new(
                 Kind::Conflict,
-                format!("The gateway {name:?} is {}; it cannot enrol again. No token was made.", gateway.state.as_str()),
+                format!(
+                    "The gateway {name:?} is {}; it cannot enrol again. No token was made.",
+                    gateway.state.as_str()
+                ),
             ));
         }
         let expires_at = store::insert_token(tx, id, &hash(&secret), new, permit.actor().as_str()).await?;
@@ -174,7 +177,12 @@ pub async fn enrol(db: &PgPool, pki: &Pki, request: &EnrolRequest, address: &str
 
 /// Replaces a certificate that is valid or ended within the window, known and not revoked. The old one stays valid
 /// until its own end, so that the gateway can try the new one first.
-pub async fn renew(db: &PgPool, pki: &Pki, presented: &Presented, request: &RenewRequest) -> Result<Credentials, Error> {
+pub async fn renew(
+    db: &PgPool,
+    pki: &Pki,
+    presented: &Presented,
+    request: &RenewRequest,
+) -> Result<Credentials, Error> {
     let key = requested_key(&request.csr_der)?;
     match presented.standing(OffsetDateTime::now_utc(), pki.window) {
         Standing::Valid | Standing::Renewable => {}

@@ -123,7 +123,7 @@ impl Connection {
         let Some(silence) = seen.map(|seen| now - seen) else { return Self::Lost };
         // What is flushed is up to two seconds old.
         let late = heartbeat * 3 + std::time::Duration::from_secs(2);
-        let lost = (heartbeat * 6).max(std::time::Duration::from_secs(60));
+        let lost = (heartbeat * 6).max(std::time::Duration::from_mins(1));
         if open && silence <= late {
             Self::Connected
         } else if silence <= lost {
@@ -340,7 +340,7 @@ impl Order {
         use State::{Active, Pending, Quarantined, Retired, Suspended};
         match (self, state) {
             (Self::Suspend, Pending | Active | Quarantined | Suspended) => Ok(Suspended),
-            (Self::Resume, Suspended) | (Self::Release, Quarantined) | (Self::Resume, Active) => Ok(Active),
+            (Self::Resume, Suspended | Active) | (Self::Release, Quarantined) => Ok(Active),
             (Self::Retire, _) => Ok(Retired),
             (_, state) => Err(Error::new(
                 Kind::Conflict,

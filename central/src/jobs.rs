@@ -31,8 +31,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const FLUSH: Duration = Duration::from_secs(1);
 const STATES: Duration = Duration::from_millis(1_500);
 const METRICS: Duration = Duration::from_secs(1);
-const CERTIFICATES: Duration = Duration::from_secs(60);
-const UPKEEP: Duration = Duration::from_secs(600);
+const CERTIFICATES: Duration = Duration::from_mins(1);
+const UPKEEP: Duration = Duration::from_mins(10);
 
 /// What the jobs are told.
 #[derive(Debug, Clone, Copy)]
@@ -142,11 +142,13 @@ async fn upkeep(services: Services) {
     let mut health = Health::of("upkeep");
     loop {
         sleep(UPKEEP).await;
-        health.note(async {
-            stats::store::roll_up(&services.db).await?;
-            enrolment::prune(&services.db, services.pki.window).await
-        }
-        .await);
+        health.note(
+            async {
+                stats::store::roll_up(&services.db).await?;
+                enrolment::prune(&services.db, services.pki.window).await
+            }
+            .await,
+        );
     }
 }
 

@@ -248,13 +248,14 @@ impl RequestedKey {
         if der.len() > proto::limits::CSR_BYTES {
             return Err(CsrError("it is too long"));
         }
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der)).map_err(
-            |error| match error {
-                rcgen::Error::InvalidCertificationRequestSignature => CsrError("its signature is wrong"),
-                rcgen::Error::UnsupportedExtension => CsrError("it asks for an extension that is not known"),
-                _ => CsrError("it is not a PKCS#10 request with a supported key"),
-            },
-        )?;
+        let request =
+            CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der)).map_err(|error| {
+                match error {
+                    rcgen::Error::InvalidCertificationRequestSignature => CsrError("its signature is wrong"),
+                    rcgen::Error::UnsupportedExtension => CsrError("it asks for an extension that is not known"),
+                    _ => CsrError("it is not a PKCS#10 request with a supported key"),
+                }
+            })?;
         let key = request.public_key;
         let algorithm = key.algorithm();
         // The algorithm is that of the signature; a P-384 key signed with SHA-256 would be written under a wrong curve.
@@ -267,7 +268,7 @@ impl RequestedKey {
         if length { Ok(Self(key)) } else { Err(CsrError("its key is none of ECDSA P-256, ECDSA P-384, Ed25519")) }
     }
 
-    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    /// SHA-256 of the key's `SubjectPublicKeyInfo`.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.0.subject_public_key_info()).into()
     }

@@ -77,9 +77,7 @@ fn routes(shared: &Services) -> Routes {
         .add_service(EnrolmentServer::new(enrolment).max_decoding_message_size(ENROLMENT_BYTES))
         .add_service(PoliciesServer::new(watch).max_decoding_message_size(WATCH_UP_BYTES))
         .add_service(
-            ReportsServer::new(reports)
-                .max_decoding_message_size(proto::limits::MESSAGE_BYTES)
-                .accept_compressed(Gzip),
+            ReportsServer::new(reports).max_decoding_message_size(proto::limits::MESSAGE_BYTES).accept_compressed(Gzip),
         )
         .clone()
         .routes()

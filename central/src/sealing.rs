@@ -55,8 +55,7 @@ impl SealingKey {
     /// Reads the key. A file that does not exist is made, readable by its owner alone: where the database holds secrets
     /// already, they then do not open, and Central does not start.
     pub fn load(source: &KeySource) -> Result<Self, LoadError> {
-        let unreadable =
-            |reason: String| LoadError::Unreadable { source_name: source.to_string(), reason };
+        let unreadable = |reason: String| LoadError::Unreadable { source_name: source.to_string(), reason };
         let read = |path: &Path| std::fs::read(path).map_err(|error| unreadable(error.to_string()));
         let bytes = Zeroizing::new(match source {
             KeySource::Credential(name) => {
@@ -99,10 +98,7 @@ impl SealingKey {
         let (salt, ciphertext) = rest.split_at_checked(SALT_BYTES).ok_or(OpenError)?;
         let (key, nonce) = self.derive(salt);
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let length = key
-            .open_in_place(nonce, Aad::from(context.as_bytes()), &mut buffer)
-            .map_err(|_| OpenError)?
-            .len();
+        let length = key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut buffer).map_err(|_| OpenError)?.len();
         buffer.truncate(length);
         Ok(buffer)
     }

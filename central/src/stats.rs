@@ -33,7 +33,7 @@ use crate::pki::Presented;
 pub use metrics::Outcomes;
 
 /// A report is booked no later than this after Central's clock, however wrong the gateway's is.
-const AHEAD: Duration = Duration::from_secs(300);
+const AHEAD: Duration = Duration::from_mins(5);
 /// Reports of one gateway that are kept aside.
 const ASIDE: i64 = 10_000;
 

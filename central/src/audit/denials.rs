@@ -61,11 +61,8 @@ impl Denials {
     /// Counts one refused attempt. `actor` is who it was, as far as known (`anonymous` otherwise); `attempt` names the
     /// route or the call; `code` is the problem's.
     pub fn count(&self, actor: &str, attempt: &str, code: &'static str) {
-        let key = Attempt {
-            actor: actor.chars().take(TEXT).collect(),
-            attempt: attempt.chars().take(TEXT).collect(),
-            code,
-        };
+        let key =
+            Attempt { actor: actor.chars().take(TEXT).collect(), attempt: attempt.chars().take(TEXT).collect(), code };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = counts.told.len() < KINDS;
         match counts.told.get_mut(&key) {

@@ -1,7 +1,7 @@
 //! For tests: a fresh database for each, cloned from a migrated template.
 //!
 //! `SEALGATE_TEST_DATABASE_URL` names a server (a superuser, the database `postgres`). Where it is absent, each test
-//! process starts a private PostgreSQL and stops it at its end.
+//! process starts a private `PostgreSQL` and stops it at its end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,8 +15,6 @@ use uuid::Uuid;
 pub(crate) struct Database {
     /// Connected.
     pub(crate) pool: PgPool,
-    /// For further connections.
-    pub(crate) url: String,
     name: String,
     server: Server,
 }
@@ -32,7 +30,7 @@ pub(crate) async fn database() -> Database {
     run(&mut connection, format!("create database {name} template {template}")).await;
     let url = server.url(&name);
     let pool = PgPoolOptions::new().max_connections(12).connect(&url).await.expect("the clone answers");
-    Database { pool, url, name, server }
+    Database { pool, name, server }
 }
 
 async fn run(connection: &mut PgConnection, statement: String) {
@@ -88,13 +86,11 @@ enum Server {
 
 impl Server {
     fn find() -> Self {
-        match std::env::var("SEALGATE_TEST_DATABASE_URL") {
-            Ok(url) => Self::Given(url),
-            Err(_) => {
-                static PRIVATE: OnceLock<Private> = OnceLock::new();
-                Self::Private(PRIVATE.get_or_init(Private::start).port)
-            }
+        static PRIVATE: OnceLock<Private> = OnceLock::new();
+        if let Ok(url) = std::env::var("SEALGATE_TEST_DATABASE_URL") {
+            return Self::Given(url);
         }
+        Self::Private(PRIVATE.get_or_init(Private::start).port)
     }
 
     fn url(&self, database: &str) -> String {
@@ -108,7 +104,7 @@ impl Server {
     }
 }
 
-/// A PostgreSQL of this process alone. Its parent shell stops it when the process is gone.
+/// A `PostgreSQL` of this process alone. Its parent shell stops it when the process is gone.
 struct Private {
     port: u16,
 }
@@ -118,7 +114,8 @@ impl Private {
         let folder = std::env::temp_dir().join(format!("sealgate-pg-{}", Uuid::new_v4().simple()));
         std::fs::create_dir(&folder).expect("a folder");
         let bin = binaries();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         // `$$` of the test process is watched: a killed test leaves no server behind.
         let script = r#"
 set -eu
@@ -134,6 +131,7 @@ while kill -0 "$PARENT" 2>/dev/null; do sleep 0.2; done
 kill -INT $PG; wait $PG || true
 rm -rf "$D" "$D/../$(basename "$D").log"
 "#;
+        #[expect(clippy::zombie_processes, reason = "the shell waits for the end of this process, not the reverse")]
         let mut child = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(&folder)
@@ -152,7 +150,7 @@ rm -rf "$D" "$D/../$(basename "$D").log"
     }
 }
 
-/// The newest PostgreSQL of this machine.
+/// The newest `PostgreSQL` of this machine.
 fn binaries() -> PathBuf {
     let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|folder| folder.flatten().map(|entry| entry.path().join("bin")).collect())

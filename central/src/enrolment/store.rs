@@ -161,11 +161,10 @@ pub(super) async fn insert_gateway(
     .execute(&mut **tx)
     .await
     .map_err(|error| match db::constraint(&error) {
-        Some("gateways_name_key") => Error::new(
-            Kind::Conflict,
-            format!("There is a gateway {name:?} already. The token was not used."),
-        )
-        .code("name-taken"),
+        Some("gateways_name_key") => {
+            Error::new(Kind::Conflict, format!("There is a gateway {name:?} already. The token was not used."))
+                .code("name-taken")
+        }
         _ => Error::database("store a gateway", error),
     })?;
     db::exactly_one("store a gateway", &done)

@@ -15,8 +15,10 @@ async fn a_token_gives_an_identity_once() {
     let gateway = central.enrol(&token, "").await.expect("enrolled");
     let again = central.enrol(&token, "").await.err().expect("refused");
     assert_eq!((again.code(), code(&again)), (Code::Unauthenticated, "token-used"));
-    let actions: Vec<String> =
-        sqlx::query_scalar("select action from audit order by sequence").fetch_all(&database.pool).await.expect("audit");
+    let actions: Vec<String> = sqlx::query_scalar("select action from audit order by sequence")
+        .fetch_all(&database.pool)
+        .await
+        .expect("audit");
     assert_eq!(actions, ["authority.created", "enrolment.token-created", "gateway.enrolled"]);
     let stored: Vec<Vec<u8>> =
         sqlx::query_scalar("select secret_hash from enrolment_tokens").fetch_all(&database.pool).await.expect("tokens");

@@ -65,10 +65,11 @@ async fn a_gateway_that_does_not_read_gets_the_newest_and_never_a_queue() {
     let central = Central::start(&database.pool).await;
     let gateway = central.gateway("gateway-1").await;
     let mut stream = gateway.watch(hello(Epoch::random(), None, None)).await.expect("a stream");
-    // More than a connection buffers, so that the slot fills while nobody reads.
+    // More than a connection buffers, so that the slot fills while nobody reads: one document is being sent, one is
+    // encoded, one is next, and the last of all follows.
     let large = "x".repeat(4 << 20);
     let mut last = central.services.feed.head().held;
-    for number in 0..6 {
+    for number in 0..12 {
         last = publish(&database.pool, &format!("{large}{number}")).await;
         until("the feed has it", async || central.services.feed.head().held == last).await;
     }
@@ -78,7 +79,7 @@ async fn a_gateway_that_does_not_read_gets_the_newest_and_never_a_queue() {
         seen.push(bundle.held);
     }
     let numbers: Vec<_> = seen.iter().map(|held| held.revision.number).collect();
-    assert!(seen.len() <= 4, "{numbers:?} were queued");
+    assert!(seen.len() <= 5, "{numbers:?} were queued");
     assert!(seen.is_sorted_by_key(|held| held.revision.number), "never backwards");
     central.stop().await;
 }

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::metrics::histogram::Histogram;
 use ids::{Epoch, GatewayId, Lineage};
+use prometheus_client::metrics::histogram::Histogram;
 use proto::watch::{Directives, OpenUploads};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
@@ -334,8 +334,8 @@ mod tests {
         Fleet::new(&crate::config::Gateways {
             report_interval: std::time::Duration::from_secs(1),
             heartbeat_interval: std::time::Duration::from_secs(1),
-            certificate_lifetime: std::time::Duration::from_secs(60),
-            renewal_window: std::time::Duration::from_secs(60),
+            certificate_lifetime: std::time::Duration::from_mins(1),
+            renewal_window: std::time::Duration::from_mins(1),
         })
     }
 

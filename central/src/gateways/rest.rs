@@ -206,8 +206,7 @@ pub async fn list(
     let rows = store::list(&services.db, None, &page.after, limit + 1).await?;
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     let heartbeat = services.fleet.heartbeat();
-    let mut gateways =
-        rows.into_iter().map(|row| Gateway::read(row, heartbeat)).collect::<Result<Vec<_>, _>>()?;
+    let mut gateways = rows.into_iter().map(|row| Gateway::read(row, heartbeat)).collect::<Result<Vec<_>, _>>()?;
     if more {
         gateways.pop();
     }

@@ -475,12 +475,7 @@ pub(super) struct RefusalRow {
 }
 
 /// Gateways by name after `after`, at most `limit`; or the one called `name`.
-pub(super) async fn list(
-    db: &PgPool,
-    name: Option<&str>,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<Row>, Error> {
+pub(super) async fn list(db: &PgPool, name: Option<&str>, after: &str, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query!(
         r#"select g.id, g.name, g.state, g.state_since, g.state_because,
                   g.labels as "labels: Json<BTreeMap<String, String>>", g.enrolled_at, g.version, g.address,

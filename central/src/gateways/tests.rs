@@ -79,7 +79,6 @@ async fn a_clone_is_quarantined_both_are_served_and_reports_are_kept_aside() {
     central.stop().await;
 }
 
-
 #[tokio::test]
 async fn suspend_ends_the_stream_at_once_and_refuses_every_call_until_it_is_resumed() {
     let database = seeded().await;
@@ -98,11 +97,9 @@ async fn suspend_ends_the_stream_at_once_and_refuses_every_call_until_it_is_resu
         assert_eq!(code(&status), "gateway-suspended");
     }
     order(db, fleet, &Central::permit(), "gateway-1", Order::Resume, "").await.expect("resumed");
-    until("it is served again", async || {
-        match gateway.watch(hello(epoch, None, None)).await {
-            Ok(mut stream) => stream.answer().await.is_ok(),
-            Err(_) => false,
-        }
+    until("it is served again", async || match gateway.watch(hello(epoch, None, None)).await {
+        Ok(mut stream) => stream.answer().await.is_ok(),
+        Err(_) => false,
     })
     .await;
     order(db, fleet, &Central::permit(), "gateway-1", Order::Retire, "").await.expect("retired");
@@ -167,9 +164,8 @@ async fn a_gateway_ahead_of_central_blocks_edits_until_central_has_caught_up() {
     let mut stream = gateway.watch(hello(epoch, None, Some(held))).await.expect("a stream");
     assert!(matches!(stream.next().await, Ok(WatchDown::Assignment(_))));
     assert!(matches!(stream.next().await, Ok(WatchDown::Directives(_))));
-    let edit = async || {
-        db::transaction!(&database.pool, "test-edit", async |tx| { refuse_when_behind(tx).await }).await
-    };
+    let edit =
+        async || db::transaction!(&database.pool, "test-edit", async |tx| { refuse_when_behind(tx).await }).await;
     let blocked = edit().await.expect_err("blocked");
     assert_eq!(blocked.problem_code(), "behind-the-fleet");
     assert!(blocked.public().contains("gateway-1"), "{}", blocked.public());
@@ -193,6 +189,7 @@ async fn a_refusal_is_shown_until_a_later_revision_is_applied_and_not_pushed_aga
     let mut stream = gateway.watch(hello(epoch, None, None)).await.expect("a stream");
     let Ok(WatchDown::Bundle(first)) = stream.answer().await else { panic!("a bundle was due") };
     stream.ack(first.held, Progress::Effective).await;
+    until("the ack is flushed", async || row(&database.pool).await.3 == 1).await;
     let bad = publish(&database.pool, "bad").await;
     let Ok(WatchDown::Bundle(bundle)) = stream.answer().await else { panic!("a bundle was due") };
     assert_eq!(bundle.held, bad);

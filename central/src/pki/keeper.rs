@@ -152,9 +152,7 @@ fn read(rows: Vec<store::Row>, sealing: &SealingKey) -> Result<Option<Authoritie
         let secret = row
             .sealed_key
             .and_then(|sealed| sealing.open(&context(generation), &sealed).ok())
-            .ok_or_else(|| {
-                Error::internal("open a certificate authority", PkiError::Sealed { generation })
-            })?;
+            .ok_or_else(|| Error::internal("open a certificate authority", PkiError::Sealed { generation }))?;
         let authority = Authority::restore(generation, row.certificate, &secret, row.not_after)
             .map_err(|error| Error::corrupt("certificate_authorities", "sealed_key", error))?;
         *(if row.state == "present" { &mut present } else { &mut next }) = Some(authority);

@@ -21,7 +21,7 @@ pub struct Presented {
     pub not_before: OffsetDateTime,
     /// Valid until, included.
     pub not_after: OffsetDateTime,
-    /// SHA-256 of the SubjectPublicKeyInfo.
+    /// SHA-256 of the `SubjectPublicKeyInfo`.
     pub key_digest: [u8; 32],
 }
 

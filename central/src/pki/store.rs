@@ -71,12 +71,11 @@ pub(super) async fn insert(
 
 /// Present becomes past and forgets its key, next becomes present.
 pub(super) async fn advance(tx: &mut Tx) -> Result<(), Error> {
-    let retired = sqlx::query!(
-        "update certificate_authorities set state = 'past', sealed_key = null where state = 'present'"
-    )
-    .execute(&mut **tx)
-    .await
-    .map_err(|error| Error::database("retire the present authority", error))?;
+    let retired =
+        sqlx::query!("update certificate_authorities set state = 'past', sealed_key = null where state = 'present'")
+            .execute(&mut **tx)
+            .await
+            .map_err(|error| Error::database("retire the present authority", error))?;
     db::exactly_one("retire the present authority", &retired)?;
     let promoted = sqlx::query!("update certificate_authorities set state = 'present' where state = 'next'")
         .execute(&mut **tx)

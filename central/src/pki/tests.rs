@@ -46,12 +46,8 @@ fn a_request_whose_signature_is_wrong_or_whose_key_is_odd_is_refused() {
     for algorithm in [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let requested = RequestedKey::from_csr(&csr(&key)).expect("supported");
-        let issued = authorities().issue_client(
-            GatewayId::random(),
-            &requested,
-            OffsetDateTime::now_utc(),
-            Duration::days(7),
-        );
+        let issued =
+            authorities().issue_client(GatewayId::random(), &requested, OffsetDateTime::now_utc(), Duration::days(7));
         assert!(issued.is_ok(), "{algorithm:?}");
     }
 }
@@ -61,7 +57,8 @@ fn an_authority_comes_back_from_its_certificate_and_key() {
     let now = OffsetDateTime::now_utc();
     let (made, secret) = Authority::generate(3, now).expect("an authority");
     let restored = Authority::restore(3, made.certificate.clone(), &secret, made.not_after).expect("restored");
-    let authorities = Authorities { present: restored, next: Authority::generate(4, now).expect("next").0, past: vec![] };
+    let authorities =
+        Authorities { present: restored, next: Authority::generate(4, now).expect("next").0, past: vec![] };
     let key = KeyPair::generate().expect("a key");
     let requested = RequestedKey::from_csr(&csr(&key)).expect("a request");
     let issued =

@@ -103,10 +103,9 @@ impl Talk {
         let gateway = self.presented.gateway;
         // Entered before the database hears of it, so that an order that comes in between ends the stream.
         let mut attached = self.fleet.attach(gateway, hello.epoch, self.presented.serial.clone());
-        let welcome =
-            gateways::welcome(&self.db, &self.presented, &hello, attached.stream, &self.address, &first.held)
-                .await
-                .map_err(rpc::status)?;
+        let welcome = gateways::welcome(&self.db, &self.presented, &hello, attached.stream, &self.address, &first.held)
+            .await
+            .map_err(rpc::status)?;
         attached.settle(welcome.quarantined);
         let mut position = Position {
             epoch: hello.epoch,
@@ -153,7 +152,7 @@ impl Talk {
                 }
                 message = up.message() => {
                     let Some(message) = message? else { return Ok(()) };
-                    if window.elapsed() > Duration::from_secs(60) {
+                    if window.elapsed() > Duration::from_mins(1) {
                         (window, messages) = (Instant::now(), 0);
                     }
                     messages += 1;

@@ -27,7 +27,7 @@ use crate::pki::Presented;
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest life of a connection without a certificate: enough to enrol.
-const STRANGER: Duration = Duration::from_secs(60);
+const STRANGER: Duration = Duration::from_mins(1);
 /// Connections without a certificate at the same time.
 const STRANGERS: usize = 256;
 /// Calls at the same time on one connection: the stream, a report, a renewal, and some room.
@@ -81,12 +81,13 @@ pub async fn serve(
         };
         match accepted {
             // Before any work is spent on it.
-            Ok((socket, address)) => match places.clone().try_acquire_owned() {
-                Ok(place) => {
+            Ok((socket, address)) => {
+                if let Ok(place) = places.clone().try_acquire_owned() {
                     connections.spawn(connection(shared.clone(), socket, address, place));
+                } else {
+                    tracing::warn!(%address, "a connection is closed: all places are taken");
                 }
-                Err(_) => tracing::warn!(%address, "a connection is closed: all places are taken"),
-            },
+            }
             Err(error) => {
                 // The reason lies with the process (no more file descriptors) and passes.
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -157,7 +158,8 @@ async fn http2(shared: &Shared, stream: TlsStream<TcpStream>, peer: Peer) -> Res
                 return answer.await;
             }
             timeout(UNARY, answer).await.unwrap_or_else(|_| {
-                let late: Response<tonic::body::Body> = Status::deadline_exceeded("The call took too long.").into_http();
+                let late: Response<tonic::body::Body> =
+                    Status::deadline_exceeded("The call took too long.").into_http();
                 Ok::<_, Infallible>(late)
             })
         }

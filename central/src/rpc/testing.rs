@@ -52,8 +52,8 @@ pub(crate) fn config() -> crate::config::Gateways {
     crate::config::Gateways {
         report_interval: Duration::from_secs(1),
         heartbeat_interval: Duration::from_secs(1),
-        certificate_lifetime: Duration::from_secs(7 * 86_400),
-        renewal_window: Duration::from_secs(30 * 86_400),
+        certificate_lifetime: Duration::from_hours(7 * 24),
+        renewal_window: Duration::from_hours(30 * 24),
     }
 }
 
@@ -77,8 +77,10 @@ pub(crate) async fn seeded() -> Database {
 pub(crate) async fn publish(db: &PgPool, document: &str) -> Held {
     let digest = policy::Digest::of(document.as_bytes()).0;
     let mut tx = db.begin().await.expect("a transaction");
-    let (lineage, number): (Uuid, i64) =
-        sqlx::query_as("select lineage, number + 1 from policy_head for update").fetch_one(&mut *tx).await.expect("head");
+    let (lineage, number): (Uuid, i64) = sqlx::query_as("select lineage, number + 1 from policy_head for update")
+        .fetch_one(&mut *tx)
+        .await
+        .expect("head");
     sqlx::query(
         "insert into policy_revisions (lineage, number, document, format, digest, created_by, cause)
          values ($1, $2, $3, 1, $4, 'test', 'edit')",
@@ -98,10 +100,7 @@ pub(crate) async fn publish(db: &PgPool, document: &str) -> Held {
         .expect("the head moves");
     sqlx::query("select pg_notify('sealgate_policies', '')").execute(&mut *tx).await.expect("notified");
     tx.commit().await.expect("committed");
-    Held {
-        revision: Revision { lineage: Lineage(lineage), number: u64::try_from(number).expect("positive") },
-        digest,
-    }
+    Held { revision: Revision { lineage: Lineage(lineage), number: u64::try_from(number).expect("positive") }, digest }
 }
 
 impl Central {

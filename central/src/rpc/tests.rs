@@ -38,10 +38,7 @@ async fn without_a_certificate_only_enrol_is_answered() {
     let roots = central.services.pki.authorities().advertised();
     let stranger = channel(central.address, &roots, None);
     let mut reports = ReportsClient::new(stranger.clone());
-    let status = reports
-        .send(wire::Report::from(report(Uuid::new_v4(), 1, 1, 1)))
-        .await
-        .expect_err("refused");
+    let status = reports.send(wire::Report::from(report(Uuid::new_v4(), 1, 1, 1))).await.expect_err("refused");
     assert_eq!((status.code(), code(&status)), (Code::Unauthenticated, "certificate-required"));
     let hello: wire::WatchUp = proto::watch::WatchUp::Hello(hello(Epoch::random(), None, None)).into();
     let status = PoliciesClient::new(stranger).watch(tokio_stream::once(hello)).await.expect_err("refused");

@@ -212,10 +212,11 @@ pub async fn convergence(
                 applied: row.applied,
                 effective: row.effective,
                 uploads_open: db::unsigned("gateways", "uploads_open", row.uploads_open)?,
-                refusal: row
-                    .refusal
-                    .filter(|_| !row.applied)
-                    .map(|(code, item, reason)| WhyRefused { code, item, reason }),
+                refusal: row.refusal.filter(|_| !row.applied).map(|(code, item, reason)| WhyRefused {
+                    code,
+                    item,
+                    reason,
+                }),
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;

@@ -455,16 +455,15 @@ pub(super) async fn fleet_state(db: &PgPool) -> Result<FleetState, Error> {
         .into_iter()
         .map(|row| Ok((State::read(&row.state)?, row.stream_open, row.last_seen_at)))
         .collect::<Result<_, Error>>()?;
-    let counts = sqlx::query!(
-        r#"select (select count(*) from gateway_refusals) as "refusals!", now() as "now!""#
-    )
-    .fetch_one(db)
-    .await
-    .map_err(|error| Error::database("count the refusals", error))?;
+    let counts = sqlx::query!(r#"select (select count(*) from gateway_refusals) as "refusals!", now() as "now!""#)
+        .fetch_one(db)
+        .await
+        .map_err(|error| Error::database("count the refusals", error))?;
     Ok(FleetState { gateways, refusals: counts.refusals, now: counts.now })
 }
 
 /// How far each gateway has come with one revision.
+#[expect(clippy::struct_excessive_bools, reason = "three steps and a connection, each of which is so or not")]
 pub(super) struct Progress {
     pub(super) name: String,
     pub(super) state: State,

@@ -170,9 +170,8 @@ async fn minutes_become_hours_and_no_count_is_lost() {
     let central = Central::start(&database.pool).await;
     let gateway = central.gateway("gateway-1").await;
     let (series, now) = (Uuid::new_v4(), OffsetDateTime::now_utc());
-    for (sequence, age) in [Duration::days(100), Duration::days(3), Duration::days(3), Duration::minutes(5)]
-        .into_iter()
-        .enumerate()
+    for (sequence, age) in
+        [Duration::days(100), Duration::days(3), Duration::days(3), Duration::minutes(5)].into_iter().enumerate()
     {
         let sequence = sequence as u64 + 1;
         let mut old = report(series, sequence, sequence * 2, sequence * 20);
@@ -183,8 +182,10 @@ async fn minutes_become_hours_and_no_count_is_lost() {
     store::roll_up(&database.pool).await.expect("rolled up");
     store::roll_up(&database.pool).await.expect("again");
     assert_eq!(rolled(&database.pool).await, before);
-    let periods: Vec<String> =
-        sqlx::query_scalar("select period from object_rollups order by starts_at").fetch_all(&database.pool).await.expect("rows");
+    let periods: Vec<String> = sqlx::query_scalar("select period from object_rollups order by starts_at")
+        .fetch_all(&database.pool)
+        .await
+        .expect("rows");
     assert_eq!(periods, ["day", "hour", "minute"]);
     central.stop().await;
 }
@@ -206,7 +207,10 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     other.report(&with(1_000, 10)).await.expect("merged");
     let known = store::inventories(&database.pool).await.expect("inventories");
     assert_eq!(known.len(), 1, "two gateways over one storage are not added up");
-    assert_eq!((known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]), ("gateway-1", &20.into()));
+    assert_eq!(
+        (known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]),
+        ("gateway-1", &20.into())
+    );
     central.stop().await;
 }
 
@@ -216,13 +220,15 @@ async fn the_scrape_has_the_fleets_counters_under_the_fixed_names() {
     let central = Central::start(&database.pool).await;
     let gateway = central.gateway("gateway-1").await;
     let mut told = report(Uuid::new_v4(), 1, 5, 500);
-    told.objects.push(ObjectCount {
-        outcome: Word::Plain,
-        direction: Direction::Out,
-        ..count("photos", "", 2, 20)
-    });
+    told.objects.push(ObjectCount { outcome: Word::Plain, direction: Direction::Out, ..count("photos", "", 2, 20) });
     told.kms.push(KmsCount { kms: "main".into(), operation: "wrap".into(), result: "ok".into(), calls: 3 });
-    told.upstreams.push(UpstreamCount { backend: "disk".into(), result: "ok".into(), requests: 4, bytes_in: 5, bytes_out: 6 });
+    told.upstreams.push(UpstreamCount {
+        backend: "disk".into(),
+        result: "ok".into(),
+        requests: 4,
+        bytes_in: 5,
+        bytes_out: 6,
+    });
     gateway.report(&told).await.expect("merged");
     let mut registry = telemetry::registry();
     crate::jobs::register(&central.services, &mut registry);
@@ -262,7 +268,12 @@ fn promtool(text: &str) {
         .expect("promtool is installed");
     child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("written");
     let done = child.wait_with_output().expect("it ends");
-    assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 /// What a sender does with its reports.
@@ -319,13 +330,12 @@ fn whatever_is_replayed_or_lost_the_totals_are_what_was_counted() {
             let mut full = report(series, sequence + 1, counted, counted * 10);
             full.full = true;
             gateway.report(&full).await.expect("merged");
-            let merged: (i64, i64) = sqlx::query_as(
-                "select sum(objects)::bigint, sum(bytes)::bigint from object_totals where series = $1",
-            )
-            .bind(series)
-            .fetch_one(&database.pool)
-            .await
-            .expect("a total");
+            let merged: (i64, i64) =
+                sqlx::query_as("select sum(objects)::bigint, sum(bytes)::bigint from object_totals where series = $1")
+                    .bind(series)
+                    .fetch_one(&database.pool)
+                    .await
+                    .expect("a total");
             let counted = i64::try_from(counted).expect("small");
             prop_assert_eq!(merged, (counted, counted * 10));
             prop_assert_eq!(total(&database.pool).await, rolled(&database.pool).await);
