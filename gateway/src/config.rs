@@ -55,6 +55,8 @@ pub struct Config {
     pub sealing_key: SealingKey,
     /// Whether encryption is due for every object, whatever bucket and policies say.
     pub floor: Floor,
+    /// How events are written: `text` or `json`. Default `text`.
+    pub log: telemetry::log::Format,
     /// Addresses to listen on.
     pub listen: Listen,
     /// The storage behind the gateway.
@@ -108,6 +110,8 @@ pub struct Storage {
     pub system_bucket: String,
     /// Name of the backend that holds the system bucket and every bucket that is mapped to no other.
     pub home: String,
+    /// Only this gateway will ever run over the storage, which then need not enforce conditional writes. Default false.
+    pub single_gateway: bool,
     /// By name; at least `home`.
     pub backends: BTreeMap<String, Backend>,
 }
@@ -210,6 +214,8 @@ impl Config {
         let state_dir = reader.text("state_dir", None);
         let sealing_key = reader.text("sealing_key", None).and_then(|text| SealingKey::read(&text, reader));
         let floor = reader.word("floor", "none", &[("none", Floor::None), ("encrypt", Floor::Encrypt)]);
+        let formats = [("text", telemetry::log::Format::Text), ("json", telemetry::log::Format::Json)];
+        let log = reader.word("log", "text", &formats);
         let listen = Listen::read(reader);
         let storage = Storage::read(reader);
         let central = Central::read(reader);
@@ -220,6 +226,7 @@ impl Config {
             state_dir: state_dir?.into(),
             sealing_key: sealing_key?,
             floor: floor?,
+            log: log?,
             listen: listen?,
             storage: storage?,
             central,
@@ -282,11 +289,12 @@ impl Storage {
                 return None;
             }
         }
+        let single_gateway = reader.parsed("storage.single_gateway", Some("false"), "true or false");
         let home = home?;
         if !backends.contains_key(&home) && !backends.is_empty() {
             reader.mistake("storage.home", format!("there is no [backends.{home}]"));
         }
-        Some(Self { system_bucket, home, backends })
+        Some(Self { system_bucket, home, single_gateway: single_gateway?, backends })
     }
 }
 
