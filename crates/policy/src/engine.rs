@@ -112,7 +112,7 @@ impl Engine {
     pub fn decide(&self, facts: &Facts<'_>) -> Decision {
         let scope = Scope::new(facts, &self.labels);
         let mut decision = Decision::pass();
-        for at in self.index.candidates(facts.bucket, &self.rules) {
+        for at in self.index.candidates(facts.bucket) {
             let rule = &self.rules[at];
             decision.add(rule, rule.evaluate(&scope));
         }
@@ -130,7 +130,7 @@ impl Engine {
     }
 
     fn reads(&self, bucket: &str, wanted: impl Fn(Reads) -> bool) -> bool {
-        let mut candidates = self.index.candidates(bucket, &self.rules);
+        let mut candidates = self.index.candidates(bucket);
         candidates.any(|at| self.rules[at].policy.condition().is_some_and(|condition| wanted(condition.reads())))
     }
 }
@@ -230,8 +230,8 @@ struct Index {
     /// Rules for every bucket.
     all: Vec<usize>,
     exact: HashMap<String, Vec<usize>>,
-    /// Prefix → rules with the pattern.
-    prefixes: HashMap<String, Vec<(usize, String)>>,
+    /// Prefix → each pattern that begins so → rules with the pattern.
+    prefixes: HashMap<String, Vec<(String, Vec<usize>)>>,
     /// Lengths of the prefixes, each once.
     lengths: Vec<usize>,
 }
@@ -248,7 +248,11 @@ impl Index {
             for pattern in patterns {
                 let (prefix, wild) = bucket::literal_prefix(pattern);
                 if wild {
-                    index.prefixes.entry(prefix.to_owned()).or_default().push((at, pattern.clone()));
+                    let patterns = index.prefixes.entry(prefix.to_owned()).or_default();
+                    match patterns.iter_mut().find(|(known, _)| known == pattern) {
+                        Some((_, rules)) => rules.push(at),
+                        None => patterns.push((pattern.clone(), vec![at])),
+                    }
                 } else {
                     index.exact.entry(prefix.to_owned()).or_default().push(at);
                 }
@@ -261,28 +265,24 @@ impl Index {
     }
 
     /// Rules that cover the bucket, each once, in their order. Nothing is collected where one list has them all.
-    fn candidates(&self, bucket: &str, rules: &[Rule]) -> Candidates<'_> {
-        let exact = self.exact.get(bucket).map_or(&[][..], Vec::as_slice);
-        let mut wild = Vec::new();
+    fn candidates(&self, bucket: &str) -> Candidates<'_> {
+        let mut lists: Vec<&[usize]> = Vec::new();
         for length in self.lengths.iter().take_while(|&&length| length <= bucket.len()) {
-            let Some(found) = bucket.get(..*length).and_then(|prefix| self.prefixes.get(prefix)) else { continue };
-            wild.extend(found.iter().filter(|(_, pattern)| bucket::matches(pattern, bucket)).map(|(at, _)| *at));
+            let Some(patterns) = bucket.get(..*length).and_then(|prefix| self.prefixes.get(prefix)) else { continue };
+            let matching = patterns.iter().filter(|(pattern, _)| bucket::matches(pattern, bucket));
+            lists.extend(matching.map(|(_, rules)| rules.as_slice()));
         }
-        if wild.is_empty() {
-            if self.all.is_empty() {
-                return Candidates::Listed(exact.iter());
-            }
-            if exact.is_empty() {
-                return Candidates::Listed(self.all.iter());
-            }
+        lists.extend(self.exact.get(bucket).map(Vec::as_slice));
+        if !self.all.is_empty() {
+            lists.push(&self.all);
         }
-        wild.reserve(exact.len() + self.all.len());
-        wild.extend_from_slice(exact);
-        wild.extend_from_slice(&self.all);
-        wild.sort_unstable();
-        wild.dedup();
-        debug_assert!(wild.iter().all(|&at| covers(&rules[at].spec().buckets, bucket)), "the index names too many");
-        Candidates::Merged(wild.into_iter())
+        if let [one] = lists.as_slice() {
+            return Candidates::Listed(one.iter());
+        }
+        let mut merged = lists.concat();
+        merged.sort_unstable();
+        merged.dedup();
+        Candidates::Merged(merged.into_iter())
     }
 }
 

@@ -3,8 +3,6 @@
 //! Each sub-expression that has a problem reports it and yields nothing; what contains it stays silent, so that one
 //! mistake is told once and independent mistakes are told together.
 
-use std::collections::HashSet;
-
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators};
 use cel::parser::Expression;
 
@@ -396,7 +394,7 @@ impl<'a> Checker<'a> {
         if a.ty != b.ty {
             return self.problem(at, Code::CelType, format!("a {} cannot be compared with a {}", a.ty, b.ty));
         }
-        Some(Typed { node: Node::Compare(comparison, Box::new([a.node, b.node])), ty: Type::Bool })
+        Some(Typed { node: Node::Compare(comparison, a.ty, Box::new([a.node, b.node])), ty: Type::Bool })
     }
 
     fn arithmetic(&mut self, at: &Expression, operator: Arithmetic, a: &Expression, b: &Expression) -> Option<Typed> {
@@ -628,9 +626,13 @@ fn get(map: Map, name: Node) -> Typed {
     Typed { node: Node::MapGet(map, Box::new(name)), ty: Type::Str }
 }
 
-fn literal_texts(nodes: &[Node]) -> Option<HashSet<Box<str>>> {
+/// The elements in their order, each once, where all are literal texts.
+fn literal_texts(nodes: &[Node]) -> Option<Vec<Box<str>>> {
     let text = |node: &Node| if let Node::Str(text) = node { Some(text.clone()) } else { None };
-    nodes.iter().map(text).collect()
+    let mut texts: Vec<Box<str>> = nodes.iter().map(text).collect::<Option<_>>()?;
+    texts.sort_unstable();
+    texts.dedup();
+    Some(texts)
 }
 
 /// Flattens `&&` and `||`, and drops operands that decide nothing.

@@ -54,7 +54,7 @@ fn cost(node: &Node, variable: u64) -> u64 {
         Node::Not(a) | Node::Negate(a) | Node::Part(_, a) => below(a),
         Node::And(all) | Node::Or(all) => all.iter().map(below).sum(),
         Node::If(parts) => parts.iter().map(below).sum(),
-        Node::Compare(_, both) | Node::StartsWith(both) | Node::EndsWith(both) => {
+        Node::Compare(_, _, both) | Node::StartsWith(both) | Node::EndsWith(both) => {
             below(&both[0]) + below(&both[1]) + bytes(&both[0]).min(bytes(&both[1])) / 16
         }
         Node::Contains(both) => below(&both[0]) + below(&both[1]) + ALLOCATION + bytes(&both[0]) * 2,
@@ -65,7 +65,7 @@ fn cost(node: &Node, variable: u64) -> u64 {
         Node::Length(a) => below(a) + bytes(a),
         Node::Matches(a, _) => below(a) + REGEX_START + bytes(a) * REGEX_BYTE,
         Node::LowerAscii(a) | Node::UpperAscii(a) => below(a) + ALLOCATION + bytes(a) / 4,
-        Node::InTexts(a, _) => below(a) + ALLOCATION + bytes(a) / 2,
+        Node::InTexts(a, list) => below(a) + u64::from(list.len().max(1).ilog2() + 1) * (2 + bytes(a) / 16),
         Node::In(a, list) => {
             let compare = list.iter().map(|element| below(element) + bytes(element).min(bytes(a)) / 16);
             below(a) + compare.sum::<u64>()

@@ -10,7 +10,7 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Timelike, Utc};
 
-use super::ir::{Arithmetic, Comparison, Fact, Map, Node, Quantifier, Range, TimePart};
+use super::ir::{Arithmetic, Comparison, Fact, Map, Node, Quantifier, Range, TimePart, Type};
 use super::time;
 use crate::facts::{Facts, Labels};
 
@@ -117,40 +117,31 @@ pub(super) fn constant(node: &Node) -> Result<Node, Fault> {
     })
 }
 
+/// Any node. Conditions and texts, which are nearly all of what is evaluated, have ways of their own without a [`Value`].
 fn evaluate<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Outcome<'a> {
     Ok(match node {
-        Node::Bool(b) => Value::Bool(*b),
+        Node::Variable => return var.cloned().ok_or(Fault::Internal),
         Node::Int(i) => Value::Int(*i),
-        Node::Str(s) => Value::Str(Cow::Borrowed(s)),
         Node::Time(t) => Value::Time(*t),
         Node::Span(s) => Value::Span(*s),
-        Node::Fact(fact) => return read(*fact, scope),
-        Node::Variable => return var.cloned().ok_or(Fault::Internal),
-        Node::MapGet(map, name) => {
-            let name = text(name, scope, var)?;
-            match (scope.get(*map, &name), map) {
-                (Some(value), _) => Value::Str(Cow::Borrowed(value)),
-                (None, Map::Metadata | Map::Tags) => Value::Str(Cow::Borrowed("")),
-                (None, Map::Labels) => return Err(Fault::NoSuchLabel),
-            }
+        Node::Fact(Fact::Size) => Value::Int(size(scope)?),
+        Node::Fact(Fact::Time) => {
+            let time = DateTime::from_timestamp_millis(scope.facts.time_unix_ms).filter(time::is_in_range);
+            Value::Time(time.ok_or(Fault::Overflow)?)
         }
-        Node::MapHas(map, name) => Value::Bool(scope.get(*map, &text(name, scope, var)?).is_some()),
+        Node::Str(_)
+        | Node::Fact(_)
+        | Node::MapGet(..)
+        | Node::LowerAscii(_)
+        | Node::UpperAscii(_)
+        | Node::ToStr(_) => Value::Str(text(node, scope, var)?),
         Node::MapSize(map) => Value::Int(length(scope.names(*map).count())?),
-        Node::Not(a) => Value::Bool(!boolean(a, scope, var)?),
-        Node::And(all) => Value::Bool(absorb(all, scope, var, false)?),
-        Node::Or(all) => Value::Bool(absorb(all, scope, var, true)?),
         Node::If(parts) => {
             let [condition, then, otherwise] = parts.as_ref();
             return evaluate(if boolean(condition, scope, var)? { then } else { otherwise }, scope, var);
         }
-        Node::Compare(comparison, both) => {
-            let (a, b) = (evaluate(&both[0], scope, var), evaluate(&both[1], scope, var));
-            let (a, b) = pair(a, b)?;
-            Value::Bool(holds(*comparison, compare(&a, &b)?))
-        }
         Node::Arithmetic(operator, both) => {
-            let (a, b) = (evaluate(&both[0], scope, var), evaluate(&both[1], scope, var));
-            let (a, b) = pair(a, b)?;
+            let (a, b) = pair(evaluate(&both[0], scope, var), evaluate(&both[1], scope, var))?;
             return calculate(*operator, a, b);
         }
         Node::Negate(a) => match evaluate(a, scope, var)? {
@@ -159,36 +150,11 @@ fn evaluate<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -
             _ => return Err(Fault::Internal),
         },
         Node::Length(a) => Value::Int(length(text(a, scope, var)?.chars().count())?),
-        Node::StartsWith(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            Value::Bool(a.starts_with(b.as_ref()))
-        }
-        Node::EndsWith(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            Value::Bool(a.ends_with(b.as_ref()))
-        }
-        Node::Contains(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            Value::Bool(a.contains(b.as_ref()))
-        }
-        Node::Matches(a, regex) => Value::Bool(regex.is_match(&text(a, scope, var)?)),
-        Node::LowerAscii(a) => Value::Str(text(a, scope, var)?.to_ascii_lowercase().into()),
-        Node::UpperAscii(a) => Value::Str(text(a, scope, var)?.to_ascii_uppercase().into()),
-        Node::InTexts(a, set) => Value::Bool(set.contains(text(a, scope, var)?.as_ref())),
-        Node::In(a, list) => Value::Bool(is_member(a, list, scope, var)?),
-        Node::Quantify(quantifier, inner) => Value::Bool(quantify(*quantifier, &inner.0, &inner.1, scope)?),
         Node::ToInt(a) => Value::Int(match evaluate(a, scope, var)? {
             Value::Int(i) => i,
             Value::Str(s) => s.parse().map_err(|_| Fault::Conversion)?,
             Value::Time(t) => t.timestamp(),
             _ => return Err(Fault::Internal),
-        }),
-        Node::ToStr(a) => Value::Str(match evaluate(a, scope, var)? {
-            Value::Str(s) => s,
-            Value::Bool(b) => Cow::Borrowed(if b { "true" } else { "false" }),
-            Value::Int(i) => Cow::Owned(i.to_string()),
-            Value::Time(t) => Cow::Owned(t.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-            Value::Span(s) => Cow::Owned(time::format_span(s)),
         }),
         Node::ToTime(a) => match evaluate(a, scope, var)? {
             Value::Time(t) => Value::Time(t),
@@ -205,35 +171,119 @@ fn evaluate<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -
             Value::Span(s) => part_of_span(*part, s).ok_or(Fault::Internal)?,
             _ => return Err(Fault::Internal),
         }),
+        Node::Bool(_)
+        | Node::MapHas(..)
+        | Node::Not(_)
+        | Node::And(_)
+        | Node::Or(_)
+        | Node::Compare(..)
+        | Node::StartsWith(_)
+        | Node::EndsWith(_)
+        | Node::Contains(_)
+        | Node::Matches(..)
+        | Node::InTexts(..)
+        | Node::In(..)
+        | Node::Quantify(..) => Value::Bool(boolean(node, scope, var)?),
     })
 }
 
-fn read<'a>(fact: Fact, scope: &'a Scope<'a>) -> Outcome<'a> {
+fn boolean<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<bool, Fault> {
+    Ok(match node {
+        Node::Bool(b) => *b,
+        Node::MapHas(map, name) => scope.get(*map, &text(name, scope, var)?).is_some(),
+        Node::Not(a) => !boolean(a, scope, var)?,
+        Node::And(all) => absorb(all, scope, var, false)?,
+        Node::Or(all) => absorb(all, scope, var, true)?,
+        Node::Compare(comparison, Type::Str, both) => {
+            let (a, b) = texts(both, scope, var)?;
+            // Equality need not find out which is greater.
+            match comparison {
+                Comparison::Equal => a == b,
+                Comparison::NotEqual => a != b,
+                _ => holds(*comparison, a.cmp(&b)),
+            }
+        }
+        Node::Compare(comparison, _, both) => {
+            let (a, b) = pair(evaluate(&both[0], scope, var), evaluate(&both[1], scope, var))?;
+            holds(*comparison, compare(&a, &b)?)
+        }
+        Node::StartsWith(both) => {
+            let (a, b) = texts(both, scope, var)?;
+            a.starts_with(b.as_ref())
+        }
+        Node::EndsWith(both) => {
+            let (a, b) = texts(both, scope, var)?;
+            a.ends_with(b.as_ref())
+        }
+        Node::Contains(both) => {
+            let (a, b) = texts(both, scope, var)?;
+            a.contains(b.as_ref())
+        }
+        Node::Matches(a, regex) => regex.is_match(&text(a, scope, var)?),
+        Node::InTexts(a, sorted) => {
+            let a = text(a, scope, var)?;
+            sorted.binary_search_by(|element| element.as_ref().cmp(&a)).is_ok()
+        }
+        Node::In(a, list) => is_member(a, list, scope, var)?,
+        Node::Quantify(quantifier, inner) => quantify(*quantifier, &inner.0, &inner.1, scope)?,
+        _ => match evaluate(node, scope, var)? {
+            Value::Bool(b) => b,
+            _ => return Err(Fault::Internal),
+        },
+    })
+}
+
+fn text<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<Cow<'a, str>, Fault> {
     let facts = scope.facts;
-    Ok(Value::Str(Cow::Borrowed(match fact {
-        Fact::Key => facts.key,
-        Fact::ContentType => facts.content_type,
-        Fact::StorageClass => facts.storage_class,
-        Fact::Principal => facts.principal,
-        Fact::Operation => facts.operation,
-        Fact::Bucket => facts.bucket,
-        Fact::SourceIp => match facts.source_ip {
+    Ok(Cow::Borrowed(match node {
+        Node::Str(s) => s,
+        Node::Fact(Fact::Key) => facts.key,
+        Node::Fact(Fact::ContentType) => facts.content_type,
+        Node::Fact(Fact::StorageClass) => facts.storage_class,
+        Node::Fact(Fact::Principal) => facts.principal,
+        Node::Fact(Fact::Operation) => facts.operation,
+        Node::Fact(Fact::Bucket) => facts.bucket,
+        Node::Fact(Fact::SourceIp) => match facts.source_ip {
             Some(ip) => scope.source_ip.get_or_init(|| ip.to_string()),
             None => "",
         },
-        Fact::Size => {
-            let size = facts.size.ok_or(Fault::SizeUnknown)?;
-            return Ok(Value::Int(i64::try_from(size).unwrap_or(i64::MAX)));
+        Node::MapGet(map, name) => {
+            let value = match name.as_ref() {
+                Node::Str(name) => scope.get(*map, name),
+                name => scope.get(*map, &text(name, scope, var)?),
+            };
+            match (value, map) {
+                (Some(value), _) => value,
+                (None, Map::Metadata | Map::Tags) => "",
+                (None, Map::Labels) => return Err(Fault::NoSuchLabel),
+            }
         }
-        Fact::Time => {
-            let time = DateTime::from_timestamp_millis(facts.time_unix_ms).filter(time::is_in_range);
-            return time.map(Value::Time).ok_or(Fault::Overflow);
+        Node::LowerAscii(a) => return Ok(Cow::Owned(text(a, scope, var)?.to_ascii_lowercase())),
+        Node::UpperAscii(a) => return Ok(Cow::Owned(text(a, scope, var)?.to_ascii_uppercase())),
+        Node::ToStr(a) => {
+            return Ok(match evaluate(a, scope, var)? {
+                Value::Str(s) => s,
+                Value::Bool(b) => Cow::Borrowed(if b { "true" } else { "false" }),
+                Value::Int(i) => Cow::Owned(i.to_string()),
+                Value::Time(t) => Cow::Owned(t.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+                Value::Span(s) => Cow::Owned(time::format_span(s)),
+            });
         }
-    })))
+        Node::Variable | Node::If(_) | Node::Arithmetic(..) => match evaluate(node, scope, var)? {
+            Value::Str(s) => return Ok(s),
+            _ => return Err(Fault::Internal),
+        },
+        _ => return Err(Fault::Internal),
+    }))
+}
+
+fn size(scope: &Scope<'_>) -> Result<i64, Fault> {
+    let size = scope.facts.size.ok_or(Fault::SizeUnknown)?;
+    Ok(i64::try_from(size).unwrap_or(i64::MAX))
 }
 
 /// An unknown outranks an error, whichever side it is on.
-fn pair<'a>(a: Outcome<'a>, b: Outcome<'a>) -> Result<(Value<'a>, Value<'a>), Fault> {
+fn pair<T>(a: Result<T, Fault>, b: Result<T, Fault>) -> Result<(T, T), Fault> {
     match (a, b) {
         (Ok(a), Ok(b)) => Ok((a, b)),
         (Err(a), Err(b)) => Err(worse(Some(a), b)),
@@ -248,27 +298,10 @@ fn worse(earlier: Option<Fault>, now: Fault) -> Fault {
     }
 }
 
-fn boolean<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<bool, Fault> {
-    match evaluate(node, scope, var)? {
-        Value::Bool(b) => Ok(b),
-        _ => Err(Fault::Internal),
-    }
-}
-
-fn text<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<Cow<'a, str>, Fault> {
-    match evaluate(node, scope, var)? {
-        Value::Str(s) => Ok(s),
-        _ => Err(Fault::Internal),
-    }
-}
-
 type Texts<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 fn texts<'a>(both: &'a [Node; 2], scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<Texts<'a>, Fault> {
-    match pair(evaluate(&both[0], scope, var), evaluate(&both[1], scope, var))? {
-        (Value::Str(a), Value::Str(b)) => Ok((a, b)),
-        _ => Err(Fault::Internal),
-    }
+    pair(text(&both[0], scope, var), text(&both[1], scope, var))
 }
 
 /// `&&` (decided by `false`) and `||` (decided by `true`): one deciding operand outweighs every fault.

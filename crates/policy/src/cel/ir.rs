@@ -1,6 +1,5 @@
 //! A condition after checking: typed, so that evaluation needs no run-time types; closed, so that its cost is known.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -121,7 +120,8 @@ pub(super) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     If(Box<[Node; 3]>),
-    Compare(Comparison, Box<[Node; 2]>),
+    /// Of two values of this type.
+    Compare(Comparison, Type, Box<[Node; 2]>),
     Arithmetic(Arithmetic, Box<[Node; 2]>),
     Negate(Box<Node>),
     Length(Box<Node>),
@@ -131,8 +131,8 @@ pub(super) enum Node {
     Matches(Box<Node>, Box<Regex>),
     LowerAscii(Box<Node>),
     UpperAscii(Box<Node>),
-    /// Membership in a list of literal texts.
-    InTexts(Box<Node>, HashSet<Box<str>>),
+    /// Membership in a list of literal texts, which are in their order.
+    InTexts(Box<Node>, Vec<Box<str>>),
     In(Box<Node>, Vec<Node>),
     Quantify(Quantifier, Box<(Range, Node)>),
     ToInt(Box<Node>),
@@ -190,7 +190,7 @@ impl Node {
             | Self::Part(_, a) => a.walk(visit),
             Self::And(all) | Self::Or(all) => walk_all(all, visit),
             Self::If(all) => walk_all(all.as_ref(), visit),
-            Self::Compare(_, both)
+            Self::Compare(_, _, both)
             | Self::Arithmetic(_, both)
             | Self::StartsWith(both)
             | Self::EndsWith(both)
