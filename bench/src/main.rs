@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bench envelope   seal and open against the raw AES-GCM rate of the crypto library, side by side
+//! bench policy     the cost of one policy decision, with 1, 100 and 1,000 policies
 //! ```
 //! Rates are only worth something from a release build: `make bench`.
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod envelope;
+mod policy;
 mod report;
 
 #[derive(Parser)]
@@ -23,11 +25,14 @@ struct Args {
 enum What {
     /// The object format against the raw AES-GCM rate on the same segments.
     Envelope(envelope::Args),
+    /// The cost of one policy decision.
+    Policy(policy::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().what {
         What::Envelope(args) => envelope::run(&args),
+        What::Policy(args) => policy::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
