@@ -55,7 +55,7 @@ pub enum PkiError {
     #[error("client verifier: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// The authority's key is sealed under another key, or was changed.
-    #[error("the key of certificate authority {generation} does not open: is sealing_key the one it was made with?")]
+    #[error("the key of certificate authority {generation} does not open: is sealing.key the one it was made with?")]
     Sealed {
         /// Which authority.
         generation: i32,

@@ -49,6 +49,12 @@ const WATCH_UP_BYTES: usize = 64 * 1024;
 const UNARY: Duration = Duration::from_secs(30);
 /// The one call that is a stream.
 const STREAM: &str = "/sealgate.control.v1.Policies/Watch";
+/// The call with large messages.
+const REPORT: &str = "/sealgate.control.v1.Reports/Send";
+/// The call that needs no certificate.
+const ENROL: &str = "/sealgate.control.v1.Enrolment/Enrol";
+/// The call for which an expired certificate is good.
+const RENEW: &str = "/sealgate.control.v1.Enrolment/Renew";
 
 /// What the services share.
 #[derive(Clone)]
@@ -96,6 +102,15 @@ pub struct Peer {
 /// The peer of the connection that a request came over.
 pub(crate) fn peer(extensions: &Extensions) -> Result<Peer, Status> {
     extensions.get::<Peer>().cloned().ok_or_else(|| Status::internal("the connection has no peer"))
+}
+
+/// May this peer make this call? Asked before its message is read.
+fn admit(path: &str, extensions: &Extensions, services: &Services) -> Result<(), Status> {
+    match path {
+        ENROL => Ok(()),
+        RENEW => bearer(extensions).map(drop),
+        _ => active(extensions, &services.pki, &services.fleet).map(drop),
+    }
 }
 
 /// The bearer of a certificate that the handshake verified, whatever its dates: for Renew alone.

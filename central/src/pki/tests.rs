@@ -92,3 +92,74 @@ fn a_certificate_of_central_itself_is_not_a_gateways() {
     assert!(Presented::read(&own.chain[0]).is_err());
     assert!(Presented::read(&own.chain[1]).is_err(), "nor is that of the authority");
 }
+
+mod over_the_database {
+    use super::super::*;
+    use crate::rpc::testing::{Central, config, report, seeded};
+    use crate::sealing::SealingKey;
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn a_rotation_keeps_every_gateway_connected() {
+        let database = seeded().await;
+        let central = Central::start(&database.pool).await;
+        let old = central.gateway("gateway-1").await;
+        sqlx::query(
+            "update certificate_authorities set not_after = now() + interval '700 days' where state = 'present'",
+        )
+        .execute(&database.pool)
+        .await
+        .expect("nearly over");
+        central.services.pki.refresh(&database.pool).await.expect("rotated");
+        let authorities = central.services.pki.authorities();
+        assert_eq!((authorities.present.generation, authorities.next.generation, authorities.past.len()), (2, 3, 1));
+        // The old certificate is good, and the listener's new one is by the authority that was the next.
+        let series = Uuid::new_v4();
+        old.at(central.address).report(&report(series, 1, 1, 1)).await.expect("served");
+        let renewed = old.renew().await.expect("renewed");
+        let fingerprints: Vec<_> = renewed.roots.iter().map(|root| fingerprint(root)).collect();
+        assert_eq!(fingerprints, authorities.advertised().map(|root| fingerprint(&root)));
+        renewed.report(&report(series, 2, 2, 2)).await.expect("served");
+        let keys: i64 = sqlx::query_scalar("select count(*) from certificate_authorities where sealed_key is null")
+            .fetch_one(&database.pool)
+            .await
+            .expect("count");
+        assert_eq!(keys, 1, "the key of the past authority is gone");
+        let actions: i64 = sqlx::query_scalar("select count(*) from audit where action = 'authority.rotated'")
+            .fetch_one(&database.pool)
+            .await
+            .expect("count");
+        assert_eq!(actions, 1);
+        central.stop().await;
+    }
+
+    #[tokio::test]
+    async fn another_sealing_key_does_not_open_the_authorities_and_makes_no_new_ones() {
+        let database = seeded().await;
+        Central::start(&database.pool).await.stop().await;
+        let other = SealingKey::from_bytes(Zeroizing::new([8; 32]));
+        let refused = Pki::open(&database.pool, other, &config(), Vec::new()).await;
+        let text = refused.err().expect("refused").to_string();
+        assert!(text.contains("sealing.key"), "{text}");
+        let count: i64 = sqlx::query_scalar("select count(*) from certificate_authorities")
+            .fetch_one(&database.pool)
+            .await
+            .expect("count");
+        assert_eq!(count, 2);
+    }
+
+    #[tokio::test]
+    async fn the_key_of_an_authority_is_nowhere_in_the_database_in_clear() {
+        let database = seeded().await;
+        Central::start(&database.pool).await.stop().await;
+        let sealed: Vec<Vec<u8>> = sqlx::query_scalar("select sealed_key from certificate_authorities")
+            .fetch_all(&database.pool)
+            .await
+            .expect("keys");
+        for sealed in sealed {
+            assert!(KeyPair::try_from(&PrivatePkcs8KeyDer::from(sealed.as_slice())).is_err());
+            // The OID of P-256 stands in every PKCS#8 key of ours.
+            assert!(!sealed.windows(8).any(|window| window == [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]));
+        }
+    }
+}

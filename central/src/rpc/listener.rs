@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +20,7 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::Service as _;
 
-use super::{Peer, STREAM, Services, UNARY, routes};
+use super::{Peer, REPORT, STREAM, Services, UNARY, admit, routes};
 use crate::error::Error;
 use crate::pki::Presented;
 
@@ -30,6 +30,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const STRANGER: Duration = Duration::from_mins(1);
 /// Connections without a certificate at the same time.
 const STRANGERS: usize = 256;
+/// Reports in memory at the same time. Further ones wait; a late acknowledgement is the back-pressure.
+const REPORTS: usize = 32;
 /// Calls at the same time on one connection: the stream, a report, a renewal, and some room.
 const CALLS: u32 = 16;
 /// Silence after which the peer is asked whether it lives, and how long it has to answer.
@@ -51,6 +53,7 @@ struct Shared {
     routes: Routes,
     handshakes: Semaphore,
     strangers: Arc<Semaphore>,
+    reports: Semaphore,
     stop: CancellationToken,
     /// The drain is over.
     kill: CancellationToken,
@@ -69,6 +72,7 @@ pub async fn serve(
         services,
         handshakes: Semaphore::new(admission.handshakes),
         strangers: Arc::new(Semaphore::new(STRANGERS)),
+        reports: Semaphore::new(REPORTS),
         stop: stop.clone(),
         kill: CancellationToken::new(),
     });
@@ -124,15 +128,21 @@ async fn connection(shared: Arc<Shared>, socket: TcpStream, address: SocketAddr,
     drop(place);
 }
 
-async fn handshake_and_serve(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Result<(), anyhow::Error> {
+async fn handshake_and_serve(
+    shared: &Arc<Shared>,
+    socket: TcpStream,
+    address: SocketAddr,
+) -> Result<(), anyhow::Error> {
     socket.set_nodelay(true)?;
-    let stream = {
-        let _turn = timeout(HANDSHAKE, shared.handshakes.acquire()).await??;
-        let acceptor = TlsAcceptor::from(shared.services.pki.server_config());
-        tokio::select! {
-            accepted = timeout(HANDSHAKE, acceptor.accept(socket)) => accepted??,
-            () = shared.stop.cancelled() => return Ok(()),
-        }
+    let secured = timeout(HANDSHAKE, async {
+        // Who connects and stays silent takes no turn from others.
+        let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let _turn = shared.handshakes.acquire().await?;
+        Ok::<_, anyhow::Error>(begun.into_stream(shared.services.pki.server_config()).await?)
+    });
+    let stream = tokio::select! {
+        secured = secured => secured??,
+        () = shared.stop.cancelled() => return Ok(()),
     };
     let presented = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
         Some(certificate) => Some(Arc::new(Presented::read(certificate)?)),
@@ -147,16 +157,25 @@ async fn handshake_and_serve(shared: &Shared, socket: TcpStream, address: Socket
     if stranger.is_some() { timeout(STRANGER, served).await? } else { served.await }
 }
 
-async fn http2(shared: &Shared, stream: TlsStream<TcpStream>, peer: Peer) -> Result<(), anyhow::Error> {
+async fn http2(shared: &Arc<Shared>, stream: TlsStream<TcpStream>, peer: Peer) -> Result<(), anyhow::Error> {
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        let mut routes = shared.routes.clone();
+        let (shared, mut routes) = (shared.clone(), shared.routes.clone());
         async move {
-            let streams = request.uri().path() == STREAM;
-            let answer = routes.call(request);
-            if streams {
-                return answer.await;
+            // Before a byte of the message is read.
+            if let Err(status) = admit(request.uri().path(), request.extensions(), &shared.services) {
+                return Ok(status.into_http());
             }
+            if request.uri().path() == STREAM {
+                return routes.call(request).await;
+            }
+            let answer = async {
+                let _slot = match request.uri().path() {
+                    REPORT => shared.reports.acquire().await.ok(),
+                    _ => None,
+                };
+                routes.call(request).await
+            };
             timeout(UNARY, answer).await.unwrap_or_else(|_| {
                 let late: Response<tonic::body::Body> =
                     Status::deadline_exceeded("The call took too long.").into_http();

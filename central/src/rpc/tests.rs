@@ -92,3 +92,40 @@ async fn an_ending_replica_says_when_to_come_back_and_leaves_nothing_open() {
     assert_eq!(code(&status), "going-away");
     stopping.await.expect("stopped");
 }
+
+#[tokio::test]
+async fn peers_that_connect_and_stay_silent_keep_nobody_out() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let gateway = central.gateway("gateway-1").await;
+    let mut silent = Vec::new();
+    // More than there are turns for handshakes.
+    for _ in 0..40 {
+        silent.push(tokio::net::TcpStream::connect(central.address).await.expect("a place"));
+    }
+    let begun = tokio::time::Instant::now();
+    gateway.at(central.address).report(&report(Uuid::new_v4(), 1, 1, 1)).await.expect("served");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "it waited for the silent ones");
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_its_message_is_read() {
+    use http_body_util::BodyExt as _;
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let roots = central.services.pki.authorities().advertised();
+    let mut stranger = channel(central.address, &roots, None);
+    // A body that never ends: an answer can only come from somebody who does not wait for it.
+    let endless = futures_util::stream::pending::<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>();
+    let body = http_body_util::StreamBody::new(endless).map_err(|error| tonic::Status::internal(error.to_string()));
+    let request = http::Request::post("http://central.sealgate.internal/sealgate.control.v1.Reports/Send")
+        .header("content-type", "application/grpc")
+        .body(tonic::body::Body::new(body))
+        .expect("a request");
+    tower::ServiceExt::<http::Request<tonic::body::Body>>::ready(&mut stranger).await.expect("connected");
+    let answer = tower::Service::call(&mut stranger, request);
+    let answer = tokio::time::timeout(super::testing::PATIENCE, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer.headers()[super::CODE], "certificate-required");
+    central.stop().await;
+}
