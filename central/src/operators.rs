@@ -1,0 +1,3 @@
+//! Accounts, sessions, API tokens.
+
+pub mod password;

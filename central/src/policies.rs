@@ -1,0 +1,2 @@
+//! policies
+pub mod grpc;
