@@ -289,6 +289,20 @@ fn an_object_stripped_of_its_metadata_is_recovered_through_its_footer() {
 }
 
 #[test]
+fn a_storage_that_gives_more_than_it_was_asked_for_is_found_out() {
+    let stored = Single::new("more than asked for", pattern(10_000)).seal();
+    let object = object(&stored.bytes, &stored.metadata, &kek(), &stored.place).unwrap();
+    for read in [object.read_whole(stored.bytes.len() as u64), object.read_range(5000..6000)] {
+        let crate::Read { stored: range, mut opener } = read.unwrap();
+        let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
+        let mut bytes = stored.bytes[start..end].to_vec();
+        bytes.push(0);
+        assert_eq!(opener.push(bytes.into(), &mut Vec::new()), Err(OpenError::Appended));
+        assert_eq!(opener.finish(&mut Vec::new()), Err(OpenError::Appended));
+    }
+}
+
+#[test]
 fn the_magic_is_recognised_from_its_first_eight_bytes() {
     assert_eq!(begins_with_magic(b""), None);
     assert_eq!(begins_with_magic(b"\x89SEALGT"), None);
