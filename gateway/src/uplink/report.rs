@@ -1,0 +1,189 @@
+//! Reports: made at each interval, kept in the spool, sent oldest first, again and again until acknowledged.
+//!
+//! Values are cumulative, so that a report may be late, repeated or left out: the next one heals. While Central is away
+//! fewer and fewer are made, and the spool stays small; the last one tells everything.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proto::report::{Inventory, Report, ReportAck};
+use proto::wire;
+use proto::wire::reports_client::ReportsClient;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::{Backoff, random};
+use super::line::Failure;
+use super::{Shared, off_thread};
+use crate::state::now_ms;
+
+/// Time for one report to be acknowledged; a late one is Central's way to slow its gateways down.
+const CALL: Duration = Duration::from_secs(60);
+/// At a stop, the last report has this long.
+const LAST: Duration = Duration::from_secs(3);
+/// How often the inventory is taken.
+const INVENTORY: Duration = Duration::from_secs(30);
+/// Reports that wait are made at every interval up to this many,
+const DENSE: u64 = 600;
+/// and once a minute up to this many; further ones would tell nothing that the next does not.
+const SPARSE: u64 = 3_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Reporter<'a> {
+    shared: &'a Shared,
+    last_made: Instant,
+    inventory: Option<Inventory>,
+    inventory_taken: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// Makes and sends reports until `stop`; then one more of each.
+pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
+    // Without an identity there is nobody to report to; the counters keep everything.
+    tokio::select! {
+        _ = shared.line.channel() => {}
+        () = stop.cancelled() => return,
+    }
+    let mut reporter = Reporter {
+        shared,
+        last_made: Instant::now(),
+        inventory: None,
+        inventory_taken: None,
+        backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
+    };
+    // So that gateways that started together do not report together.
+    let mut wait = shared.report_interval().mul_f64(random());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.report_soon.notified() => {}
+            () = stop.cancelled() => break,
+        }
+        tokio::select! {
+            next = reporter.round() => wait = next,
+            () = stop.cancelled() => break,
+        }
+    }
+    let _ = tokio::time::timeout(LAST, reporter.round()).await;
+}
+
+impl Reporter<'_> {
+    /// Makes a report where one is due, and sends what waits. Says how long to wait for the next round.
+    async fn round(&mut self) -> Duration {
+        self.make().await;
+        match self.send_all().await {
+            Ok(()) => {
+                self.backoff.reset();
+                self.shared.report_interval()
+            }
+            Err(failure) => {
+                tracing::debug!(code = failure.code, message = failure.message, "a report waits");
+                self.backoff.next(None).max(self.shared.report_interval())
+            }
+        }
+    }
+
+    async fn make(&mut self) {
+        let (waiting, _) = self.shared.stats.spooled();
+        let since = self.last_made.elapsed();
+        let full = self.shared.full_report.load(Ordering::Acquire);
+        if waiting >= SPARSE || (waiting >= DENSE && since < MINUTE) {
+            return;
+        }
+        let inventory = self.changed_inventory(full).await;
+        let stats = self.shared.stats.clone();
+        let offered = inventory.clone();
+        match off_thread(move || stats.make_report(full, offered)).await {
+            Ok(made) => {
+                if made.is_some() {
+                    self.last_made = Instant::now();
+                    if full {
+                        self.shared.full_report.store(false, Ordering::Release);
+                    }
+                    if inventory.is_some() {
+                        self.inventory = inventory;
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "a report cannot be made; it is tried again"),
+        }
+    }
+
+    /// The inventory where it is not what was last told.
+    async fn changed_inventory(&mut self, full: bool) -> Option<Inventory> {
+        if !full && self.inventory_taken.is_some_and(|taken| taken.elapsed() < INVENTORY) {
+            return None;
+        }
+        self.inventory_taken = Some(Instant::now());
+        let found = tokio::time::timeout(CALL, (self.shared.hooks.inventory)()).await.ok().flatten()?;
+        let same = |told: &Inventory| Inventory { taken_ms: found.taken_ms, ..told.clone() } == found;
+        if !full && self.inventory.as_ref().is_some_and(same) { None } else { Some(found) }
+    }
+
+    async fn send_all(&mut self) -> Result<(), Failure> {
+        loop {
+            let stats = self.shared.stats.clone();
+            let oldest = off_thread(move || stats.oldest_report())
+                .await
+                .map_err(|error| Failure::new("local", error.to_string()))?;
+            let Some((sequence, bytes)) = oldest else { return Ok(()) };
+            let Ok(report) = Report::from_bytes(&bytes) else {
+                tracing::error!(sequence, "a report in the spool cannot be read and is dropped; a full one follows");
+                self.shared.want_full_report();
+                self.forget(sequence).await?;
+                continue;
+            };
+            match self.send(report).await {
+                Ok(ack) => self.acknowledged(sequence, ack).await?,
+                Err(failure) if failure.code == "rejected" => {
+                    // The same bytes would be rejected for ever. Values are cumulative: the next report tells them.
+                    tracing::error!(sequence, message = failure.message, "Central rejects a report; a full one follows");
+                    self.shared.want_full_report();
+                    self.forget(sequence).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn send(&self, report: Report) -> Result<ReportAck, Failure> {
+        let (_, channel) = self.shared.line.channel().await;
+        let mut client = ReportsClient::new(channel).max_encoding_message_size(proto::limits::MESSAGE_BYTES);
+        match tokio::time::timeout(CALL, client.send(wire::Report::from(report))).await {
+            Ok(Ok(answer)) => ReportAck::try_from(answer.into_inner())
+                .map_err(|error| Failure::new("protocol", error.to_string())),
+            Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
+                Err(Failure::new("rejected", status.message()))
+            }
+            Ok(Err(status)) => Err(status.into()),
+            Err(_) => Err(Failure::new("timeout", "Central did not acknowledge the report in time")),
+        }
+    }
+
+    async fn acknowledged(&self, sequence: u64, ack: ReportAck) -> Result<(), Failure> {
+        self.shared.noted().reported_ms = Some(now_ms());
+        if let Some(interval) = ack.next_interval_ms {
+            self.shared.noted().report_interval = Some(Duration::from_millis(interval));
+        }
+        if ack.want_full {
+            self.shared.full_report.store(true, Ordering::Release);
+        }
+        if ack.merged_up_to < sequence {
+            return Err(Failure::new("behind", "Central did not merge the report"));
+        }
+        let made = self.shared.stats.last_sequence();
+        if ack.merged_up_to > made {
+            tracing::error!(
+                merged = ack.merged_up_to,
+                made,
+                "Central has merged more than this store has reported: was it restored from a backup?"
+            );
+        }
+        self.forget(ack.merged_up_to.min(made)).await
+    }
+
+    async fn forget(&self, sequence: u64) -> Result<(), Failure> {
+        let stats = self.shared.stats.clone();
+        off_thread(move || stats.acknowledged(sequence)).await.map_err(|error| Failure::new("local", error.to_string()))
+    }
+}
