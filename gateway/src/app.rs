@@ -81,6 +81,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         policies: policies.clone(),
         stats: stats.clone(),
         ledger: ledger.clone(),
+        uploads: s3::Uploads::default(),
         settings: Settings {
             region,
             system_bucket: storage.system_bucket,

@@ -56,6 +56,7 @@ use crate::stats::{Stats, UpstreamResult};
 use crate::upstream::{Body, Upstream, Upstreams};
 use error::Error;
 
+pub use multipart::Uploads;
 pub use put::mark_of_headers;
 
 /// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.
@@ -75,6 +76,8 @@ pub struct Front {
     pub stats: Stats,
     /// Sizes for lists.
     pub ledger: Ledger,
+    /// Encrypted uploads whose keys are at hand.
+    pub uploads: multipart::Uploads,
     /// What the configuration says.
     pub settings: Settings,
 }

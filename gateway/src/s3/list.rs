@@ -179,7 +179,7 @@ fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-fn push_reference(reference: &quick_xml::events::BytesRef<'_>, text: &mut String) -> Result<(), quick_xml::Error> {
+pub(super) fn push_reference(reference: &quick_xml::events::BytesRef<'_>, text: &mut String) -> Result<(), quick_xml::Error> {
     if let Some(character) = reference.resolve_char_ref()? {
         text.push(character);
     } else if let Some(resolved) = quick_xml::escape::resolve_predefined_entity(&reference.decode()?) {

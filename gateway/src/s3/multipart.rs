@@ -1,21 +1,350 @@
-//! Multipart uploads.
+//! Multipart uploads. The decision is taken at Create and holds for the upload.
+//!
+//! ```text
+//! Create   ─▶ plain: noted, passes  │ encrypted: header made, noted; the client sees gse1.ID
+//! Part     ─▶ sealed under a fresh salt ─▶ storage ─▶ part record, durable ─▶ 200
+//!             smaller than 5 MiB, or number 10,000: held back in the system bucket
+//! Complete ─▶ the records that match the client's ETags ─▶ [held part] footer as the last part ─▶ storage ─▶ done record
+//! ```
+//! State that cannot be read is an error, never "plain".
 
-use http::Response;
+mod complete;
+mod show;
+mod state;
 
-use super::Front;
-use super::error::Error;
+use envelope::{MIN_PART, PartSealer, Upload as EnvelopeUpload};
+use http::header::{CONTENT_LENGTH, ETAG, HeaderValue};
+use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
+use http_body_util::BodyExt as _;
+
+use self::state::{Note, Opened, PREFIX, PartRecord, UploadId, algorithm_name, gone, held_name, state_id};
+use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags};
+use super::checksum::{self, Declared};
+use super::error::{Error, escape};
+use super::put::client_response;
 use super::request::Request;
-use crate::upstream::Body;
+use super::service::xml;
+use super::upload::{Sink, Upload};
+use super::{Front, headers};
+use crate::upstream::{self, Body};
 
-macro_rules! pending {
-    ($($name:ident)+) => {
-        impl Front {
-            $(pub(super) async fn $name(&self, request: Request) -> Result<Response<Body>, Error> {
-                self.grant(&request)?;
-                Err(Error::not_implemented("Multipart uploads are not implemented."))
-            })+
+pub use state::Uploads;
+
+/// The longest answer of the storage about an upload, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+/// The largest part, in stored bytes: what S3 allows.
+const MAX_PART: u64 = 5 << 30;
+/// The last number: never given to the storage, since the footer comes behind it.
+const LAST: u16 = 10_000;
+
+impl Front {
+    pub(super) async fn create_upload(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        headers::refuse_reserved(&request.headers)?;
+        let permit = self.permit(&request, &granted, None)?;
+        match permit.protection() {
+            Protection::Plain => self.create_plain(request, &granted, &permit).await,
+            Protection::Sealed(cause) => self.create_sealed(request, &granted, &permit, cause).await,
         }
-    };
+    }
+
+    async fn create_plain(&self, request: Request, granted: &Granted, permit: &Permit) -> Result<Response<Body>, Error> {
+        let head = headers::to_storage(&request.headers);
+        let (head, body, id) = self.create_upstream(&request, granted, head).await?;
+        let Some(id) = id else {
+            return Ok(client_response(head.status, headers::to_client(&head.headers), upstream::full(body)));
+        };
+        if let Err(error) = self.keep_plain(granted, &request.key, &id).await {
+            self.abort_upstream(granted, &request.key, &id).await;
+            return Err(error);
+        }
+        self.policies.upload_begun(&state_id(granted, &request.key, &id), permit.guard());
+        let body = upstream::full(renamed(&request, &id));
+        let mut shown = headers::to_client(&head.headers);
+        shown.remove(CONTENT_LENGTH);
+        Ok(client_response(head.status, shown, body))
+    }
+
+    async fn create_sealed(
+        &self,
+        request: Request,
+        granted: &Granted,
+        permit: &Permit,
+        cause: ids::Cause,
+    ) -> Result<Response<Body>, Error> {
+        let wrapping = self.wrapping().await?;
+        self.remember_due(&granted.document, &request.bucket).await?;
+        let recorded = self.recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
+        let client = headers::user_metadata(&request.headers);
+        let (upload, data_key) = EnvelopeUpload::create(&recorded, &wrapping.kek, &client)
+            .map_err(|error| Error::internal("The upload could not be begun.").because(error))?;
+        let mut head = headers::to_storage(&request.headers);
+        headers::drop_checks(&mut head);
+        let mut carrier = HttpRequest::new(upstream::empty());
+        *carrier.headers_mut() = head;
+        headers::set_user_metadata(&mut carrier, upload.metadata())?;
+        let head = std::mem::take(carrier.headers_mut());
+        let (head, body, id) = self.create_upstream(&request, granted, head).await?;
+        let Some(id) = id else {
+            return Ok(client_response(head.status, headers::to_client(&head.headers), upstream::full(body)));
+        };
+        let checksum = request.header("x-amz-checksum-algorithm").and_then(checksum::by_name);
+        let kind = request.header("x-amz-checksum-type").unwrap_or_default();
+        let opened = Opened {
+            id: state_id(granted, &request.key, &id),
+            upload,
+            data_key,
+            place: recorded.place,
+            note: Note {
+                policy: permit.counted_policy().map(str::to_owned),
+                revision: permit.guard().revision.map(|r| (r.lineage.to_string(), r.number)),
+                judge_at_complete: permit.judge_at_complete(),
+                principal: request.principal.access_key().to_owned(),
+                content_type: request.header("content-type").unwrap_or_default().to_owned(),
+                storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD").to_owned(),
+                tags: parse_tags(request.header("x-amz-tagging").unwrap_or_default()),
+                metadata: metadata_facts(&request.headers),
+                checksum: checksum.map(|algorithm| algorithm_name(algorithm).to_owned()),
+                full_object: kind.eq_ignore_ascii_case("FULL_OBJECT")
+                    || (kind.is_empty() && checksum == Some(envelope::ChecksumAlgorithm::Crc64Nvme)),
+            },
+        };
+        if let Err(error) = self.keep_upload(&opened).await {
+            self.abort_upstream(granted, &request.key, &id).await;
+            return Err(error);
+        }
+        self.policies.upload_begun(&opened.id, permit.guard());
+        self.uploads.keep(&std::sync::Arc::new(opened));
+        let mut shown = headers::to_client(&head.headers);
+        shown.remove(CONTENT_LENGTH);
+        headers::append_encryption(&mut shown, Some(wrapping.kms.as_str()));
+        for name in ["x-amz-checksum-algorithm", "x-amz-checksum-type"] {
+            if let Some(value) = request.headers.get(name) {
+                shown.insert(http::HeaderName::from_static(name), value.clone());
+            }
+        }
+        Ok(client_response(head.status, shown, upstream::full(renamed(&request, &format!("{PREFIX}{id}")))))
+    }
+
+    /// Begins the upload at the storage; the ID is there when it succeeded.
+    async fn create_upstream(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        mut head: HeaderMap,
+    ) -> Result<(http::response::Parts, bytes::Bytes, Option<String>), Error> {
+        head.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        let response = self.forward(request, granted, head, upstream::empty()).await?;
+        let (head, body) = response.into_parts();
+        let body = self.answer(body).await?;
+        let id = if head.status.is_success() {
+            let id = field(&body, b"UploadId").filter(|id| !id.is_empty() && !id.starts_with(PREFIX));
+            Some(id.ok_or_else(|| Error::internal("The storage names no upload."))?)
+        } else {
+            None
+        };
+        Ok((head, body, id))
+    }
+
+    /// A short answer of the storage.
+    pub(super) async fn answer(&self, body: Body) -> Result<bytes::Bytes, Error> {
+        let body = upstream::collect(body, MAX_ANSWER).await;
+        let body = body.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+        body.ok_or_else(|| Error::internal("The storage's answer is too long."))
+    }
+
+    async fn abort_upstream(&self, granted: &Granted, key: &str, id: &str) {
+        let target = upstream::uri(&granted.place.bucket, Some(key), &[("uploadId", id)]);
+        if let Err(error) = self.send(&granted.place.upstream, upstream::request(Method::DELETE, target)).await {
+            tracing::warn!(cause = error.cause().unwrap_or_default(), "upload that could not be noted is left over");
+        }
+    }
+
+    pub(super) async fn upload_part(&self, mut request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        headers::refuse_reserved(&request.headers)?;
+        self.group.writable().map_err(|stale| {
+            Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
+        })?;
+        let number = part_number(&request)?;
+        let id = UploadId::parse(request.query("uploadId").unwrap_or_default());
+        let declared = Declared::read(&request.headers)?;
+        let len = request.body_length()?;
+        let body = request.take_body();
+        if !id.sealed {
+            return self.plain_part(request, &granted, &id, body, len, &declared).await;
+        }
+        let opened = self.opened(&granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
+        self.sealed_part(&request, &granted, &opened, &id.upstream, number, body, len, &declared).await
+    }
+
+    async fn plain_part(
+        &self,
+        request: Request,
+        granted: &Granted,
+        id: &UploadId,
+        body: Body,
+        len: u64,
+        declared: &Declared,
+    ) -> Result<Response<Body>, Error> {
+        self.check_plain(&request, granted, &id.upstream).await?;
+        let mut head = headers::to_storage(&request.headers);
+        if request.header("x-amz-trailer").is_some() {
+            headers::drop_checks(&mut head);
+        }
+        head.insert(CONTENT_LENGTH, HeaderValue::from(len));
+        let trailers = request.trailers.clone();
+        let (mut upload, ending) =
+            Upload::new(body, len, declared, trailers, Sink::Plain(len), false, Box::new(|_| ()));
+        upload.verify_if_empty().await?;
+        let result = self.forward(&request, granted, head, upload.boxed_unsync()).await;
+        if let Some(Err(error)) = ending.take() {
+            return Err(error);
+        }
+        let (head, body) = result?.into_parts();
+        Ok(client_response(head.status, headers::to_client(&head.headers), body))
+    }
+
+    /// Seals one part and notes it; also the parts of copies.
+    #[expect(clippy::too_many_arguments, reason = "one straight path")]
+    pub(super) async fn sealed_part(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        opened: &Opened,
+        upstream_id: &str,
+        number: u16,
+        body: Body,
+        len: u64,
+        declared: &Declared,
+    ) -> Result<Response<Body>, Error> {
+        let sealer = PartSealer::new(&opened.data_key, number, len)
+            .map_err(|error| Error::internal("The part could not be sealed; nothing was stored.").because(error))?;
+        let (part, stored_len) = (sealer.part(), sealer.stored_len());
+        if stored_len > MAX_PART {
+            return Err(Error::entity_too_large("Your proposed upload exceeds the maximum allowed size."));
+        }
+        let salt = *part.salt.as_bytes();
+        let held = len < MIN_PART || number == LAST;
+        let trailers = request.trailers.clone();
+        let sink = Sink::Part(Box::new(sealer));
+        let (mut upload, ending) = Upload::new(body, len, declared, trailers, sink, false, Box::new(|_| ()));
+        upload.verify_if_empty().await?;
+        let mut sent = HttpRequest::new(upload.boxed_unsync());
+        *sent.method_mut() = Method::PUT;
+        sent.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(stored_len));
+        let result = if held {
+            let system = self.group.system();
+            *sent.uri_mut() = upstream::uri(system.bucket(), Some(&held_name(&opened.id, &salt)), &[]);
+            self.send(self.upstreams.home(), sent).await
+        } else {
+            let query = [("partNumber", number.to_string()), ("uploadId", upstream_id.to_owned())];
+            let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &query);
+            copy_customer_keys(&request.headers, sent.headers_mut());
+            self.send(&granted.place.upstream, sent).await
+        };
+        let verified = match ending.take() {
+            Some(Ok(verified)) => verified,
+            Some(Err(error)) => return Err(error),
+            // The storage refused before the end of the body.
+            None => Default::default(),
+        };
+        let (head, body) = result?.into_parts();
+        if !head.status.is_success() {
+            return Ok(client_response(head.status, headers::to_client(&head.headers), body));
+        }
+        let etag = head.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        let etag = etag.trim_matches('"').to_owned();
+        if etag.is_empty() {
+            return Err(Error::internal("The storage names no ETag of the part."));
+        }
+        let checksum = verified.checksums.first();
+        let record = PartRecord {
+            number,
+            etag: etag.clone(),
+            salt,
+            plaintext_len: len,
+            at_ms: crate::state::now_ms(),
+            held,
+            checksum: checksum.map(|(algorithm, value)| (algorithm_name(*algorithm).to_owned(), value.clone())),
+        };
+        self.keep_part(opened, &record).await?;
+        let mut shown = HeaderMap::new();
+        if let Ok(etag) = HeaderValue::from_str(&format!("\"{etag}\"")) {
+            shown.insert(ETAG, etag);
+        }
+        headers::append_encryption(&mut shown, Some(opened.upload.header().kms_id()));
+        for (algorithm, value) in &verified.checksums {
+            shown.insert(checksum::header_name(*algorithm), checksum::encode(value));
+        }
+        Ok(client_response(StatusCode::OK, shown, upstream::empty()))
+    }
+
+    pub(super) async fn abort_upload(&self, request: Request) -> Result<Response<Body>, Error> {
+        let granted = self.grant(&request)?;
+        let id = UploadId::parse(request.query("uploadId").unwrap_or_default());
+        let state = state_id(&granted, &request.key, &id.upstream);
+        let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", &id.upstream)]);
+        let response = self.send(&granted.place.upstream, upstream::request(Method::DELETE, target)).await?;
+        let (head, body) = response.into_parts();
+        if head.status.is_success() || head.status == StatusCode::NOT_FOUND {
+            self.policies.upload_ended(&state);
+            self.forget_upload(&state).await;
+        }
+        Ok(client_response(head.status, headers::to_client(&head.headers), body))
+    }
 }
 
-pending! { create_upload upload_part complete_upload abort_upload list_parts list_uploads object_attributes }
+/// Keys of the client's own are needed with every part.
+fn copy_customer_keys(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        if name.as_str().starts_with("x-amz-server-side-encryption-customer-") {
+            to.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// The part number of an upload: 1 to 10,000.
+pub(super) fn part_number(request: &Request) -> Result<u16, Error> {
+    let number = request.query("partNumber").and_then(|text| text.parse().ok()).filter(|n| (1..=LAST).contains(n));
+    number.ok_or_else(|| {
+        Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
+    })
+}
+
+/// The answer to Create, with the bucket and the ID as the client is to see them.
+fn renamed(request: &Request, id: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<InitiateMultipartUploadResult \
+         xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>{}</Bucket><Key>{}</Key><UploadId>{}</UploadId>\
+         </InitiateMultipartUploadResult>",
+        escape(&request.bucket),
+        escape(&request.key),
+        escape(id)
+    )
+}
+
+/// The text of the first element of that name.
+pub(super) fn field(document: &[u8], name: &[u8]) -> Option<String> {
+    use quick_xml::events::Event;
+    let mut reader = quick_xml::Reader::from_reader(document);
+    let (mut inside, mut text) = (false, String::new());
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) if start.local_name().as_ref() == name => inside = true,
+            Event::Text(part) if inside => text.push_str(&part.decode().ok()?),
+            Event::GeneralRef(reference) if inside => super::list::push_reference(&reference, &mut text).ok()?,
+            Event::End(end) if inside && end.local_name().as_ref() == name => return Some(text),
+            Event::Eof => return None,
+            _ => {}
+        }
+    }
+}
+
+/// XML with status 200.
+fn answer_xml(text: String, shown: HeaderMap) -> Response<Body> {
+    let mut response = xml(StatusCode::OK, text);
+    response.headers_mut().extend(shown);
+    response
+}

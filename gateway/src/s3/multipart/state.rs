@@ -1,0 +1,401 @@
+//! What is kept of an upload between Create and Complete, in the system bucket.
+//!
+//! ```text
+//! mp/ID/upload              an encrypted upload: its header, and a sealed note
+//! mp/ID/part/NNNNN-RECORD   one record of each part upload, in its name, sealed; the object is empty
+//! mp/ID/held/SALT           the sealed bytes of a part that is held back
+//! mp/ID/done                what Complete answered, for repeats
+//! mp/ID/plain               an upload that began plain
+//! ```
+//! ID is derived from backend, backing bucket, key and the storage's upload ID. Nothing here is secret: keys are wrapped,
+//! records sealed. **A look-up that fails is an error, never "plain"**.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use envelope::{ChecksumAlgorithm, DataKey, Expected, Salt, open_record, seal_record};
+use serde::{Deserialize, Serialize};
+
+use super::super::Front;
+use super::super::access::Granted;
+use super::super::error::Error;
+use super::super::open::unopened;
+use super::super::request::Request;
+use crate::system::SystemError;
+
+/// What clients see of an encrypted upload begins so.
+pub(super) const PREFIX: &str = "gse1.";
+/// The longest state of an upload, in bytes.
+const MAX_STATE: usize = 64 << 10;
+/// Part records of one upload: every number a few times over.
+const MAX_RECORDS: usize = 50_000;
+/// Opened uploads that are kept at hand.
+const CACHED: usize = 1024;
+
+/// The client's upload ID: encrypted or plain, and what the storage calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UploadId {
+    pub(super) sealed: bool,
+    pub(super) upstream: String,
+}
+
+impl UploadId {
+    pub(super) fn parse(text: &str) -> Self {
+        match text.strip_prefix(PREFIX) {
+            Some(upstream) => Self { sealed: true, upstream: upstream.to_owned() },
+            None => Self { sealed: false, upstream: text.to_owned() },
+        }
+    }
+}
+
+/// What is noted of an encrypted upload besides its header.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) policy: Option<String>,
+    /// Lineage and number of the set that decided.
+    pub(super) revision: Option<(String, u64)>,
+    pub(super) judge_at_complete: bool,
+    pub(super) principal: String,
+    pub(super) content_type: String,
+    pub(super) storage_class: String,
+    pub(super) tags: Vec<(String, String)>,
+    pub(super) metadata: Vec<(String, String)>,
+    /// `CRC32` and so on, as the client announced it.
+    pub(super) checksum: Option<String>,
+    /// `FULL_OBJECT` rather than composite.
+    pub(super) full_object: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    upload: String,
+    note: String,
+}
+
+/// An encrypted upload whose data key is open.
+pub(in super::super) struct Opened {
+    pub(super) id: String,
+    pub(super) upload: envelope::Upload,
+    pub(super) data_key: DataKey,
+    pub(super) place: envelope::Place,
+    pub(super) note: Note,
+}
+
+/// Opened uploads, the least recently opened dropped first.
+#[derive(Default)]
+pub struct Uploads(Mutex<Vec<(String, Arc<Opened>)>>);
+
+impl Uploads {
+    fn get(&self, id: &str) -> Option<Arc<Opened>> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|(known, _)| known == id).map(|(_, opened)| Arc::clone(opened))
+    }
+
+    pub(super) fn keep(&self, opened: &Arc<Opened>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= CACHED {
+            held.remove(0);
+        }
+        held.push((opened.id.clone(), Arc::clone(opened)));
+    }
+
+    pub(super) fn drop(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
+    }
+}
+
+/// One upload of one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PartRecord {
+    pub(super) number: u16,
+    pub(super) etag: String,
+    pub(super) salt: [u8; 32],
+    pub(super) plaintext_len: u64,
+    pub(super) at_ms: i64,
+    /// The storage does not have it: it lies in the system bucket.
+    pub(super) held: bool,
+    pub(super) checksum: Option<(String, Vec<u8>)>,
+}
+
+impl PartRecord {
+    pub(super) fn part(&self) -> envelope::Part {
+        envelope::Part {
+            number: self.number,
+            plaintext_len: self.plaintext_len,
+            salt: Salt::from_bytes(self.salt),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        let mut e = minicbor::Encoder::new(&mut out);
+        let infallible = "a vector takes every byte";
+        e.array(7).and_then(|e| e.u16(self.number)).and_then(|e| e.str(&self.etag)).expect(infallible);
+        e.bytes(&self.salt).and_then(|e| e.u64(self.plaintext_len)).expect(infallible);
+        e.i64(self.at_ms).and_then(|e| e.bool(self.held)).expect(infallible);
+        match &self.checksum {
+            None => {
+                e.null().expect(infallible);
+            }
+            Some((name, value)) => {
+                e.array(2).and_then(|e| e.str(name)).and_then(|e| e.bytes(value)).expect(infallible);
+            }
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut d = minicbor::Decoder::new(bytes);
+        d.array().ok()?;
+        let (number, etag) = (d.u16().ok()?, d.str().ok()?.to_owned());
+        let salt = d.bytes().ok()?.try_into().ok()?;
+        let (plaintext_len, at_ms, held) = (d.u64().ok()?, d.i64().ok()?, d.bool().ok()?);
+        let checksum = if d.datatype().ok()? == minicbor::data::Type::Null {
+            None
+        } else {
+            d.array().ok()?;
+            Some((d.str().ok()?.to_owned(), d.bytes().ok()?.to_vec()))
+        };
+        Some(Self { number, etag, salt, plaintext_len, at_ms, held, checksum })
+    }
+}
+
+/// What Complete answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Done {
+    /// SHA-256 of the parts that were named, in hex.
+    pub(super) request: String,
+    pub(super) etag: String,
+    pub(super) version: Option<String>,
+    pub(super) kms: Option<String>,
+    pub(super) checksum: Option<(String, String, bool)>,
+    pub(super) at_ms: i64,
+}
+
+/// The ID of an upload's state.
+pub(super) fn state_id(granted: &Granted, key: &str, upstream_id: &str) -> String {
+    let mut text = Vec::new();
+    for part in [granted.place.upstream.name(), &granted.place.bucket, key, upstream_id] {
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part.as_bytes());
+    }
+    hex::encode(&digest(&SHA256, &text).as_ref()[..20])
+}
+
+fn name(id: &str, what: &str) -> String {
+    format!("mp/{id}/{what}")
+}
+
+pub(super) fn held_name(id: &str, salt: &[u8; 32]) -> String {
+    name(id, &format!("held/{}", URL_SAFE_NO_PAD.encode(salt)))
+}
+
+fn note_context(id: &str, upload: &[u8]) -> Vec<u8> {
+    [b"upload|", id.as_bytes(), b"|", digest(&SHA256, upload).as_ref()].concat()
+}
+
+fn part_context(id: &str) -> Vec<u8> {
+    format!("part|{id}").into_bytes()
+}
+
+pub(super) fn unreachable(error: SystemError) -> Error {
+    Error::slow_down("The state of the upload cannot be reached. Try again.").because(error)
+}
+
+fn unreadable(reason: &'static str) -> Error {
+    Error::internal("The state of the upload cannot be read; nothing was stored.").because(reason)
+}
+
+pub(super) fn gone() -> Error {
+    Error::no_such_upload(
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
+    )
+}
+
+impl Front {
+    /// Notes an encrypted upload; durable when this returns.
+    pub(super) async fn keep_upload(&self, opened: &Opened) -> Result<(), Error> {
+        let upload = opened.upload.to_bytes();
+        let note = serde_json::to_vec(&opened.note).map_err(|e| Error::internal("Not noted.").because(e))?;
+        let note = seal_record(&opened.data_key, &note_context(&opened.id, &upload), &note)
+            .map_err(|error| Error::internal("The upload could not be noted.").because(error))?;
+        let stored = Stored { upload: STANDARD.encode(&upload), note: STANDARD.encode(note) };
+        let text = serde_json::to_vec(&stored).map_err(|e| Error::internal("Not noted.").because(e))?;
+        self.group.system().put(&name(&opened.id, "upload"), text).await.map_err(unreachable)
+    }
+
+    /// The encrypted upload of an ID; none: there is none, or none any more.
+    pub(super) async fn opened(
+        &self,
+        granted: &Granted,
+        key: &str,
+        upstream_id: &str,
+    ) -> Result<Option<Arc<Opened>>, Error> {
+        let id = state_id(granted, key, upstream_id);
+        if let Some(opened) = self.uploads.get(&id) {
+            return Ok(Some(opened));
+        }
+        let stored = self.group.system().get(&name(&id, "upload"), MAX_STATE).await.map_err(unreachable)?;
+        let Some(stored) = stored else { return Ok(None) };
+        let stored: Stored = serde_json::from_slice(&stored).map_err(|_| unreadable("not the JSON of an upload"))?;
+        let upload = STANDARD.decode(&stored.upload).map_err(|_| unreadable("not Base64"))?;
+        let note = STANDARD.decode(&stored.note).map_err(|_| unreadable("not Base64"))?;
+        let parsed = envelope::Upload::from_bytes(&upload).map_err(|error| unopened(error.into()))?;
+        let place = envelope::Place::new(granted.place.bucket.as_bytes(), key.as_bytes())
+            .map_err(|error| Error::internal("The key is no place for an object.").because(error))?;
+        let kek = self.keys.open(parsed.header().kek_record()).await.map_err(|error| {
+            Error::slow_down("The key of the upload cannot be had. Try again later.").because(error)
+        })?;
+        let data_key = parsed.header().open(&kek, &Expected::At(&place)).map_err(unopened)?;
+        let note = open_record(&data_key, &note_context(&id, &upload), &note).map_err(unopened)?;
+        let note = serde_json::from_slice(&note).map_err(|_| unreadable("not the JSON of a note"))?;
+        let opened = Arc::new(Opened { id, upload: parsed, data_key, place, note });
+        self.uploads.keep(&opened);
+        Ok(Some(opened))
+    }
+
+    /// Notes that an upload began plain.
+    pub(super) async fn keep_plain(&self, granted: &Granted, key: &str, upstream_id: &str) -> Result<(), Error> {
+        let id = state_id(granted, key, upstream_id);
+        self.group.system().put(&name(&id, "plain"), "plain").await.map_err(unreachable)
+    }
+
+    /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due.
+    pub(super) async fn check_plain(&self, request: &Request, granted: &Granted, upstream_id: &str) -> Result<(), Error> {
+        if !self.may_be_due(&granted.document, &request.bucket) {
+            return Ok(());
+        }
+        let id = state_id(granted, &request.key, upstream_id);
+        match self.group.system().get(&name(&id, "plain"), MAX_STATE).await.map_err(unreachable)? {
+            Some(_) => Ok(()),
+            None => Err(gone()),
+        }
+    }
+
+    /// Notes one upload of one part; durable when this returns.
+    pub(super) async fn keep_part(&self, opened: &Opened, record: &PartRecord) -> Result<(), Error> {
+        let sealed = seal_record(&opened.data_key, &part_context(&opened.id), &record.encode())
+            .map_err(|error| Error::internal("The part could not be noted.").because(error))?;
+        let object = name(&opened.id, &format!("part/{:05}-{}", record.number, URL_SAFE_NO_PAD.encode(sealed)));
+        self.group.system().put(&object, bytes::Bytes::new()).await.map_err(unreachable)
+    }
+
+    /// Every record of an upload's parts, the later ones of a number last.
+    pub(super) async fn parts(&self, opened: &Opened) -> Result<Vec<PartRecord>, Error> {
+        let prefix = name(&opened.id, "part/");
+        let entries = self.group.system().list_all(&prefix, None, MAX_RECORDS).await.map_err(unreachable)?;
+        let mut records = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let coded = entry.key.rsplit_once('-').map_or("", |_| &entry.key[prefix.len() + 6..]);
+            let sealed = URL_SAFE_NO_PAD.decode(coded).map_err(|_| unreadable("a part record is not Base64"))?;
+            let plain = open_record(&opened.data_key, &part_context(&opened.id), &sealed).map_err(unopened)?;
+            records.push(PartRecord::decode(&plain).ok_or_else(|| unreadable("a part record is not one"))?);
+        }
+        records.sort_by_key(|record| (record.number, record.at_ms));
+        Ok(records)
+    }
+
+    pub(super) async fn keep_done(&self, id: &str, done: &Done) -> Result<(), Error> {
+        let text = serde_json::to_vec(done).map_err(|e| Error::internal("Not noted.").because(e))?;
+        self.group.system().put(&name(id, "done"), text).await.map_err(unreachable)
+    }
+
+    pub(super) async fn done(&self, id: &str) -> Result<Option<Done>, Error> {
+        let stored = self.group.system().get(&name(id, "done"), MAX_STATE).await.map_err(unreachable)?;
+        stored.map(|text| serde_json::from_slice(&text).map_err(|_| unreadable("not a done record"))).transpose()
+    }
+
+    /// Removes an upload's state, but for its `done` record. What is left after a failure does no harm.
+    pub(super) async fn forget_upload(&self, id: &str) {
+        self.uploads.drop(id);
+        let system = self.group.system();
+        let entries = match system.list_all(&name(id, ""), None, MAX_RECORDS).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, "state of an ended upload is left over");
+                return;
+            }
+        };
+        let done = name(id, "done");
+        // Futures in a list: the compiler does not find a stream that makes them `Send`.
+        let mut removals: Vec<BoxFuture<'_, Result<(), SystemError>>> = Vec::with_capacity(entries.len());
+        for entry in entries.into_iter().filter(|entry| entry.key != done) {
+            removals.push(Box::pin(async move { system.delete(&entry.key).await }));
+        }
+        let mut removing = futures_util::stream::iter(removals).buffer_unordered(16);
+        while let Some(removed) = removing.next().await {
+            if let Err(error) = removed {
+                tracing::warn!(%error, "state of an ended upload is left over");
+            }
+        }
+    }
+
+    /// Which of these uploads (key, ID) of a bucket are encrypted.
+    pub(super) async fn are_sealed(&self, granted: &Granted, uploads: &[(String, String)]) -> Result<HashMap<usize, bool>, Error> {
+        let mut looks: Vec<BoxFuture<'_, Result<(usize, bool), Error>>> = Vec::with_capacity(uploads.len());
+        for (index, (key, id)) in uploads.iter().enumerate() {
+            let object = name(&state_id(granted, key, id), "upload");
+            looks.push(Box::pin(async move {
+                let found = self.group.system().get(&object, MAX_STATE).await.map_err(unreachable)?;
+                Ok((index, found.is_some()))
+            }));
+        }
+        let mut looked = futures_util::stream::iter(looks).buffer_unordered(16);
+        let mut sealed = HashMap::new();
+        while let Some(found) = looked.next().await {
+            let (index, is) = found?;
+            sealed.insert(index, is);
+        }
+        Ok(sealed)
+    }
+}
+
+/// The algorithm of a record's checksum.
+pub(super) fn algorithm(record: &PartRecord) -> Option<(ChecksumAlgorithm, &[u8])> {
+    let (name, value) = record.checksum.as_ref()?;
+    Some((super::super::checksum::by_name(name)?, value))
+}
+
+/// S3's name of an algorithm.
+pub(super) fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
+    match algorithm {
+        ChecksumAlgorithm::Crc32 => "CRC32",
+        ChecksumAlgorithm::Crc32c => "CRC32C",
+        ChecksumAlgorithm::Crc64Nvme => "CRC64NVME",
+        ChecksumAlgorithm::Sha1 => "SHA1",
+        ChecksumAlgorithm::Sha256 => "SHA256",
+        ChecksumAlgorithm::Md5 => "MD5",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_record_reads_back_and_fits_into_a_name() {
+        let record = PartRecord {
+            number: 10_000,
+            etag: "0123456789abcdef0123456789abcdef".into(),
+            salt: [7; 32],
+            plaintext_len: 5 << 30,
+            at_ms: 1_800_000_000_000,
+            held: true,
+            checksum: Some(("SHA256".into(), vec![9; 32])),
+        };
+        let coded = record.encode();
+        assert_eq!(PartRecord::decode(&coded), Some(record));
+        assert!(URL_SAFE_NO_PAD.encode(&coded).len() + 48 * 2 + 70 < 1024);
+    }
+
+    #[test]
+    fn only_our_prefix_means_encrypted() {
+        assert_eq!(UploadId::parse("gse1.abc"), UploadId { sealed: true, upstream: "abc".into() });
+        assert_eq!(UploadId::parse("abc"), UploadId { sealed: false, upstream: "abc".into() });
+    }
+}
