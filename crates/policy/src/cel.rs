@@ -145,10 +145,22 @@ impl Reads {
 fn syntax_problem(text: &str, errors: &cel::ParseErrors) -> CelProblem {
     let first = errors.errors.iter().min_by_key(|error| offset_of(text, error.pos));
     let (offset, message) = match first {
-        Some(error) => (offset_of(text, error.pos), error.msg.trim_start_matches("Syntax error: ").to_owned()),
+        Some(error) => (offset_of(text, error.pos), for_people(&error.msg)),
         None => (0, "this is not an expression".to_owned()),
     };
     CelProblem { offset, code: Code::CelSyntax, message: shorten(&message) }
+}
+
+/// Without the grammar's list of what could stand there.
+fn for_people(message: &str) -> String {
+    let message = message.trim_start_matches("Syntax error: ");
+    let message = message.split(" expecting ").next().unwrap_or(message);
+    let found = message.strip_prefix("mismatched input ").or_else(|| message.strip_prefix("extraneous input "));
+    match found {
+        Some("'<EOF>'") => "the condition ends too early".to_owned(),
+        Some(found) => format!("{found} is not expected here"),
+        None => message.to_owned(),
+    }
 }
 
 /// Byte offset of a line and column, both from 1, the column in characters.

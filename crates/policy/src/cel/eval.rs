@@ -194,35 +194,31 @@ fn boolean<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) ->
         Node::Not(a) => !boolean(a, scope, var)?,
         Node::And(all) => absorb(all, scope, var, false)?,
         Node::Or(all) => absorb(all, scope, var, true)?,
-        Node::Compare(comparison, Type::Str, both) => {
-            let (a, b) = texts(both, scope, var)?;
-            // Equality need not find out which is greater.
-            match comparison {
-                Comparison::Equal => a == b,
-                Comparison::NotEqual => a != b,
-                _ => holds(*comparison, a.cmp(&b)),
-            }
+        // Equality need not find out which is greater.
+        Node::Compare(Comparison::Equal, Type::Str, both) => hold(both, scope, var, |a, b| a == b)?,
+        Node::Compare(Comparison::NotEqual, Type::Str, both) => hold(both, scope, var, |a, b| a != b)?,
+        Node::Compare(comparison, Type::Str, both) => hold(both, scope, var, |a, b| holds(*comparison, a.cmp(b)))?,
+        Node::Compare(comparison, Type::Int, both) => {
+            let (a, b) = pair(int(&both[0], scope, var), int(&both[1], scope, var))?;
+            holds(*comparison, a.cmp(&b))
         }
         Node::Compare(comparison, _, both) => {
             let (a, b) = pair(evaluate(&both[0], scope, var), evaluate(&both[1], scope, var))?;
             holds(*comparison, compare(&a, &b)?)
         }
-        Node::StartsWith(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            a.starts_with(b.as_ref())
-        }
-        Node::EndsWith(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            a.ends_with(b.as_ref())
-        }
-        Node::Contains(both) => {
-            let (a, b) = texts(both, scope, var)?;
-            a.contains(b.as_ref())
-        }
-        Node::Matches(a, regex) => regex.is_match(&text(a, scope, var)?),
+        Node::StartsWith(both) => hold(both, scope, var, |a, b| a.starts_with(b))?,
+        Node::EndsWith(both) => hold(both, scope, var, |a, b| a.ends_with(b))?,
+        Node::Contains(both) => hold(both, scope, var, |a, b| a.contains(b))?,
+        Node::Matches(a, regex) => match plain(a, scope) {
+            Some(a) => regex.is_match(a),
+            None => regex.is_match(&text(a, scope, var)?),
+        },
         Node::InTexts(a, sorted) => {
-            let a = text(a, scope, var)?;
-            sorted.binary_search_by(|element| element.as_ref().cmp(&a)).is_ok()
+            let found = |a: &str| sorted.binary_search_by(|element| element.as_ref().cmp(a)).is_ok();
+            match plain(a, scope) {
+                Some(a) => found(a),
+                None => found(&text(a, scope, var)?),
+            }
         }
         Node::In(a, list) => is_member(a, list, scope, var)?,
         Node::Quantify(quantifier, inner) => quantify(*quantifier, &inner.0, &inner.1, scope)?,
@@ -234,30 +230,19 @@ fn boolean<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) ->
 }
 
 fn text<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<Cow<'a, str>, Fault> {
-    let facts = scope.facts;
+    if let Some(plain) = plain(node, scope) {
+        return Ok(Cow::Borrowed(plain));
+    }
     Ok(Cow::Borrowed(match node {
-        Node::Str(s) => s,
-        Node::Fact(Fact::Key) => facts.key,
-        Node::Fact(Fact::ContentType) => facts.content_type,
-        Node::Fact(Fact::StorageClass) => facts.storage_class,
-        Node::Fact(Fact::Principal) => facts.principal,
-        Node::Fact(Fact::Operation) => facts.operation,
-        Node::Fact(Fact::Bucket) => facts.bucket,
-        Node::Fact(Fact::SourceIp) => match facts.source_ip {
+        Node::Fact(Fact::SourceIp) => match scope.facts.source_ip {
             Some(ip) => scope.source_ip.get_or_init(|| ip.to_string()),
             None => "",
         },
-        Node::MapGet(map, name) => {
-            let value = match name.as_ref() {
-                Node::Str(name) => scope.get(*map, name),
-                name => scope.get(*map, &text(name, scope, var)?),
-            };
-            match (value, map) {
-                (Some(value), _) => value,
-                (None, Map::Metadata | Map::Tags) => "",
-                (None, Map::Labels) => return Err(Fault::NoSuchLabel),
-            }
-        }
+        Node::MapGet(map, name) => match (scope.get(*map, &text(name, scope, var)?), map) {
+            (Some(value), _) => value,
+            (None, Map::Metadata | Map::Tags) => "",
+            (None, Map::Labels) => return Err(Fault::NoSuchLabel),
+        },
         Node::LowerAscii(a) => return Ok(Cow::Owned(text(a, scope, var)?.to_ascii_lowercase())),
         Node::UpperAscii(a) => return Ok(Cow::Owned(text(a, scope, var)?.to_ascii_uppercase())),
         Node::ToStr(a) => {
@@ -298,10 +283,49 @@ fn worse(earlier: Option<Fault>, now: Fault) -> Fault {
     }
 }
 
-type Texts<'a> = (Cow<'a, str>, Cow<'a, str>);
+/// The text of a node that only has to be pointed at; `None` says nothing about other nodes.
+#[inline]
+fn plain<'a>(node: &'a Node, scope: &'a Scope<'a>) -> Option<&'a str> {
+    let facts = scope.facts;
+    match node {
+        Node::Str(s) => Some(s),
+        Node::Fact(Fact::Key) => Some(facts.key),
+        Node::Fact(Fact::ContentType) => Some(facts.content_type),
+        Node::Fact(Fact::StorageClass) => Some(facts.storage_class),
+        Node::Fact(Fact::Principal) => Some(facts.principal),
+        Node::Fact(Fact::Operation) => Some(facts.operation),
+        Node::Fact(Fact::Bucket) => Some(facts.bucket),
+        Node::MapGet(map @ (Map::Tags | Map::Metadata), name) => match name.as_ref() {
+            Node::Str(name) => Some(scope.get(*map, name).unwrap_or("")),
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
-fn texts<'a>(both: &'a [Node; 2], scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<Texts<'a>, Fault> {
-    pair(text(&both[0], scope, var), text(&both[1], scope, var))
+/// Whether two texts stand in a relation.
+fn hold<'a>(
+    both: &'a [Node; 2],
+    scope: &'a Scope<'a>,
+    var: Option<&Value<'a>>,
+    relation: impl Fn(&str, &str) -> bool,
+) -> Result<bool, Fault> {
+    if let (Some(a), Some(b)) = (plain(&both[0], scope), plain(&both[1], scope)) {
+        return Ok(relation(a, b));
+    }
+    let (a, b) = pair(text(&both[0], scope, var), text(&both[1], scope, var))?;
+    Ok(relation(&a, &b))
+}
+
+fn int<'a>(node: &'a Node, scope: &'a Scope<'a>, var: Option<&Value<'a>>) -> Result<i64, Fault> {
+    match node {
+        Node::Int(i) => Ok(*i),
+        Node::Fact(Fact::Size) => size(scope),
+        _ => match evaluate(node, scope, var)? {
+            Value::Int(i) => Ok(i),
+            _ => Err(Fault::Internal),
+        },
+    }
 }
 
 /// `&&` (decided by `false`) and `||` (decided by `true`): one deciding operand outweighs every fault.

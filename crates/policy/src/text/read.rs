@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 use super::{Key, Kind, Node, Part, Position, Scalar};
@@ -74,13 +75,26 @@ pub(crate) fn read(part: &Part<'_>) -> Result<Node, Problem> {
         Ok(raw) => Ok(node(part, raw)),
         Err(error) => {
             let at = error.location().map_or(Position::START, |location| position(part, location));
-            let code = if matches!(error.without_snippet(), serde_saphyr::Error::Budget { .. }) {
-                Code::TooLarge
-            } else {
-                Code::Syntax
-            };
-            Err(Problem::new(at, "", code, without_place(&error.without_snippet().to_string())))
+            let (code, message) = explain(error.without_snippet());
+            Err(Problem::new(at, "", code, message))
         }
+    }
+}
+
+fn explain(error: &serde_saphyr::Error) -> (Code, String) {
+    match error {
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. } => {
+            (Code::Syntax, "anchors and aliases are not part of the document".to_owned())
+        }
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Documents { .. }, .. }
+        | serde_saphyr::Error::MultipleDocuments { .. } => {
+            (Code::Syntax, "another document begins here: it must be separated by a line `---`".to_owned())
+        }
+        serde_saphyr::Error::Budget { .. } => {
+            let message = format!("a document may have {MAX_NODES} parts, nested {MAX_NODE_DEPTH} deep");
+            (Code::TooLarge, message)
+        }
+        other => (Code::Syntax, without_place(&other.to_string())),
     }
 }
 
