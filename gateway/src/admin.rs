@@ -1,4 +1,4 @@
-//! The admin listener: REST with its OpenAPI document.
+//! The admin listener: REST with its `OpenAPI` document.
 //!
 //! ```text
 //! request ─▶ token of the group document ─▶ kms │ buckets │ credentials │ objects │ info │ settings
@@ -44,7 +44,7 @@ use problem::Problem;
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 /// Generating a large RSA key takes tens of seconds.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What the handlers work with.
 pub struct Admin {
@@ -64,11 +64,9 @@ pub struct Admin {
 
 type Shared = State<Arc<Admin>>;
 
-/// The routes under `/api/v1`, `/healthz` and `/readyz`, and their OpenAPI document.
+/// The routes under `/api/v1`, `/healthz` and `/readyz`, and their `OpenAPI` document.
 pub fn router(admin: Arc<Admin>) -> (Router, OpenApi) {
-    let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
-        .nest("/api/v1", guarded())
-        .split_for_parts();
+    let (api, document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", guarded()).split_for_parts();
     let served = document.clone();
     let router = api
         .layer(from_fn_with_state(Arc::clone(&admin), authenticate))

@@ -60,7 +60,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            look_every: Duration::from_millis(1000),
+            look_every: Duration::from_secs(1),
             stale_after: Duration::from_secs(30),
             edit_deadline: Duration::from_secs(10),
             keep: 16,
@@ -81,7 +81,9 @@ pub enum GroupError {
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// The storage no longer shows the revision that this member holds, nor a higher one.
-    #[error("the group document went backwards: revision {held} is gone and none is higher; the storage lost or hid it")]
+    #[error(
+        "the group document went backwards: revision {held} is gone and none is higher; the storage lost or hid it"
+    )]
     Backwards {
         /// What this member holds.
         held: u64,
@@ -401,7 +403,9 @@ async fn revisions(system: &System, after: u64) -> Result<Vec<u64>, GroupError> 
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> UnixMillis {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(0))
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis().try_into().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         Self {
             kek_age: hour,
             kek_wraps: 1 << 20,
@@ -119,7 +119,9 @@ impl KeysError {
     /// True where trying again later may help, without anybody doing anything: 503 rather than 500.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NoActiveKms | Self::UnknownKms(_) | Self::BrokenKms { .. } | Self::Deadline(_) | Self::Changed => true,
+            Self::NoActiveKms | Self::UnknownKms(_) | Self::BrokenKms { .. } | Self::Deadline(_) | Self::Changed => {
+                true
+            }
             Self::Record(_) => false,
             Self::Kms(error) => error.is_transient(),
         }
@@ -236,10 +238,7 @@ impl Keys {
     }
 
     /// Begins to make the next KEK, if that is not under way.
-    fn make_next(
-        &self,
-        state: &mut State,
-    ) -> Result<watch::Receiver<Option<Result<(), KeysError>>>, KeysError> {
+    fn make_next(&self, state: &mut State) -> Result<watch::Receiver<Option<Result<(), KeysError>>>, KeysError> {
         // A task that ended without an answer must not be waited for again.
         if let Some(making) = state.making.as_ref().filter(|making| making.has_changed().is_ok()) {
             return Ok(making.clone());

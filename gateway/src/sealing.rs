@@ -29,7 +29,9 @@ pub const OVERHEAD: usize = 1 + SALT + TAG;
 #[derive(Debug, thiserror::Error)]
 pub enum SealingError {
     /// `credential:` outside a systemd unit that passes credentials.
-    #[error("sealing key credential {0}: CREDENTIALS_DIRECTORY is not set; is the service started by systemd with LoadCredential=?")]
+    #[error(
+        "sealing key credential {0}: CREDENTIALS_DIRECTORY is not set; is the service started by systemd with LoadCredential=?"
+    )]
     NoCredentials(String),
     /// The file or variable cannot be read.
     #[error("sealing key {from}: {reason}")]
@@ -147,8 +149,7 @@ impl SealingKey {
         let (salt, body) = sealed[1..].split_at(SALT);
         let (key, nonce) = self.once(context, salt)?;
         let mut body = Zeroizing::new(body.to_vec());
-        let length =
-            key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut body).map_err(|_| refused())?.len();
+        let length = key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut body).map_err(|_| refused())?.len();
         body.truncate(length);
         Ok(body)
     }

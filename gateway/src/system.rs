@@ -138,7 +138,10 @@ impl System {
                 let versioned = system.is_versioned().await;
                 return Err(SystemError::Unconditional { bucket: system.bucket, versioned });
             }
-            tracing::warn!(bucket = system.bucket, "the storage does not enforce conditions: run a single gateway only");
+            tracing::warn!(
+                bucket = system.bucket,
+                "the storage does not enforce conditions: run a single gateway only"
+            );
         }
         system.storage_id = system.read_storage_id().await?;
         Ok(system)
@@ -164,7 +167,7 @@ impl System {
         let make = || request(Method::GET, self.target(key));
         let response = self.retried("get", key, limit.max(MAX_ERROR), make).await?;
         match response.status() {
-            StatusCode::OK if response.body().len() > limit => Err(self.malformed("get", key)),
+            StatusCode::OK if response.body().len() > limit => Err(malformed("get", key)),
             StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND if error_code(response.body()) != "NoSuchBucket" => Ok(None),
             _ => Err(refused("get", key, &response)),
@@ -199,8 +202,12 @@ impl System {
             // Whatever was answered, what lies there now decides: an earlier attempt may have done it.
             match self.get(key, bytes.len()).await {
                 Ok(Some(there)) if there == bytes => return Ok(Written::Ours),
-                Ok(Some(_)) | Err(SystemError::Malformed { .. }) => return Ok(Written::Taken),
-                Err(SystemError::Upstream { source: UpstreamError::TooLarge { .. }, .. }) => return Ok(Written::Taken),
+                // What is longer than ours is not ours.
+                Ok(Some(_))
+                | Err(
+                    SystemError::Malformed { .. }
+                    | SystemError::Upstream { source: UpstreamError::TooLarge { .. }, .. },
+                ) => return Ok(Written::Taken),
                 Ok(None) => {}
                 Err(error) => last = error,
             }
@@ -288,10 +295,10 @@ impl System {
             pause(attempt, deadline).await;
         }
     }
+}
 
-    fn malformed(&self, operation: &'static str, key: &str) -> SystemError {
-        SystemError::Malformed { operation, key: key.to_owned() }
-    }
+fn malformed(operation: &'static str, key: &str) -> SystemError {
+    SystemError::Malformed { operation, key: key.to_owned() }
 }
 
 /// Waits before the attempt with this number: none before the first, then from 50 ms on, doubled, with jitter.
@@ -326,8 +333,7 @@ fn error_code(body: &[u8]) -> String {
     struct Error {
         code: String,
     }
-    let parsed: Option<Error> =
-        std::str::from_utf8(body).ok().and_then(|text| quick_xml::de::from_str(text).ok());
+    let parsed: Option<Error> = std::str::from_utf8(body).ok().and_then(|text| quick_xml::de::from_str(text).ok());
     parsed.map(|error| error.code.chars().take(64).collect()).unwrap_or_default()
 }
 

@@ -21,12 +21,14 @@ const MAX_LIST: usize = 16 * 1024 * 1024;
 /// Every bucket.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Buckets {
-    buckets: Vec<Bucket>,
+    buckets: Vec<Status>,
 }
 
 /// One bucket.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Bucket {
+#[schema(as = BucketStatus)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings, as JSON shows them")]
+pub(super) struct Status {
     bucket: String,
     /// The toggle.
     encrypt: bool,
@@ -77,20 +79,20 @@ pub(super) async fn list(State(admin): Shared) -> Result<Json<Buckets>, Problem>
 
 /// Shows a bucket.
 #[utoipa::path(get, path = "/buckets/{name}", tag = "buckets", params(("name" = String, Path)),
-    responses((status = 200, body = Bucket), (status = 404, body = Problem)))]
-pub(super) async fn show(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Bucket>, Problem> {
+    responses((status = 200, body = Status), (status = 404, body = Problem)))]
+pub(super) async fn show(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Status>, Problem> {
     must_exist(&admin, &name).await?;
     Ok(Json(view(&admin, &name).await))
 }
 
 /// Switches the encryption of new objects on or off. Objects that are stored stay as they are.
 #[utoipa::path(put, path = "/buckets/{name}/encryption", tag = "buckets", params(("name" = String, Path)),
-    request_body = Encryption, responses((status = 200, body = Bucket), (status = 404, body = Problem)))]
+    request_body = Encryption, responses((status = 200, body = Status), (status = 404, body = Problem)))]
 pub(super) async fn encryption(
     State(admin): Shared,
     Path(name): Path<String>,
     Body(body): Body<Encryption>,
-) -> Result<Json<Bucket>, Problem> {
+) -> Result<Json<Status>, Problem> {
     must_exist(&admin, &name).await?;
     let at = now();
     admin.edit(|document| document.set_encryption(&name, body.encrypt, at)).await?;
@@ -100,12 +102,12 @@ pub(super) async fn encryption(
 
 /// Changes settings of a bucket.
 #[utoipa::path(put, path = "/buckets/{name}/settings", tag = "buckets", params(("name" = String, Path)),
-    request_body = Settings, responses((status = 200, body = Bucket), (status = 404, body = Problem)))]
+    request_body = Settings, responses((status = 200, body = Status), (status = 404, body = Problem)))]
 pub(super) async fn settings(
     State(admin): Shared,
     Path(name): Path<String>,
     Body(body): Body<Settings>,
-) -> Result<Json<Bucket>, Problem> {
+) -> Result<Json<Status>, Problem> {
     must_exist(&admin, &name).await?;
     admin
         .edit(|document| {
@@ -128,9 +130,8 @@ async fn must_exist(admin: &Admin, name: &str) -> Result<(), Problem> {
     let answer = upstream.collect(request(Method::HEAD, uri(&backing, None, &[])), MAX_LIST).await?;
     match answer.status() {
         status if status.is_success() => Ok(()),
-        StatusCode::NOT_FOUND => Err(missing()),
-        // Its name is not one that the storage could have.
-        StatusCode::BAD_REQUEST => Err(missing()),
+        // 400: its name is not one that the storage could have.
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(missing()),
         status => Err(Problem::unavailable(format!("the storage answered {status} about bucket {name}"))),
     }
 }
@@ -173,7 +174,7 @@ async fn names(admin: &Admin) -> Result<BTreeSet<String>, Problem> {
     Ok(names)
 }
 
-async fn view(admin: &Admin, name: &str) -> Bucket {
+async fn view(admin: &Admin, name: &str) -> Status {
     let document = admin.group.document();
     let settings = document.bucket(name);
     let mut because = Vec::new();
@@ -185,7 +186,7 @@ async fn view(admin: &Admin, name: &str) -> Bucket {
     }
     because.extend(policies(admin, name).into_iter().map(|policy| format!("policy {policy}")));
     let counts = admin.ledger.bucket_counts(name).await.ok();
-    Bucket {
+    Status {
         bucket: name.to_owned(),
         encrypt: settings.encrypt,
         effective: !because.is_empty(),

@@ -183,9 +183,7 @@ pub(super) async fn add_token(
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let (id, secret) = (Uuid::new_v4().to_string(), Secret::new(format!("sgt_{}", random_text(32)?)));
     let (created, digest) = (now(), token_digest(secret.expose()));
-    admin
-        .edit(|document| document.add_token(&id, group::Token { name: body.name.clone(), created, digest }))
-        .await?;
+    admin.edit(|document| document.add_token(&id, group::Token { name: body.name.clone(), created, digest })).await?;
     let about = Token { id, name: body.name, created: rfc3339(created) };
     Ok((StatusCode::CREATED, Json(MadeToken { about, token: Shown(secret) })))
 }

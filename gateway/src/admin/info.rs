@@ -72,6 +72,7 @@ pub(super) struct Policies {
     /// When the set was received.
     received: Option<String>,
     /// The policies, in order of name.
+    #[expect(clippy::struct_field_names, reason = "the word of the interface")]
     policies: Vec<ReceivedPolicy>,
 }
 

@@ -48,6 +48,7 @@ pub(super) struct Kms {
 pub(super) struct Key {
     number: u32,
     /// As objects name it: `sha256:HEX`.
+    #[expect(clippy::struct_field_names, reason = "the word of the interface")]
     key: String,
     bits: u32,
     added: String,
@@ -108,6 +109,7 @@ pub(super) struct Confirm {
 /// What was removed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Removed {
+    #[expect(clippy::struct_field_names, reason = "the word of the interface")]
     removed: String,
     /// Objects that are known to need it.
     known_objects: Option<u64>,
@@ -361,7 +363,8 @@ async fn prove(admin: &Admin, provider: Provider, replace_key: bool) -> Result<(
         && !replace_key
     {
         let known_objects = admin.ledger.known_objects(&id).await.ok();
-        let detail = format!("{error}. Objects of KMS {id} would stay unreadable; give the key that it had, or another ID");
+        let detail =
+            format!("{error}. Objects of KMS {id} would stay unreadable; give the key that it had, or another ID");
         return Err(Problem::conflict(detail).with("known_objects", known_objects));
     }
     let refused = |error: kms::Error| Problem::unprocessable(error.to_string());

@@ -55,9 +55,10 @@ pub(super) async fn set_former_places(
 
 fn view(admin: &Admin) -> Settings {
     let document = admin.group.document();
-    let mapped = document.buckets.iter().filter_map(|(name, bucket)| {
-        bucket.mapping.clone().map(|mapping| Mapped { bucket: name.clone(), mapping })
-    });
+    let mapped = document
+        .buckets
+        .iter()
+        .filter_map(|(name, bucket)| bucket.mapping.clone().map(|mapping| Mapped { bucket: name.clone(), mapping }));
     Settings {
         floor: document.floor.clone(),
         former_places: document.former_places.clone(),

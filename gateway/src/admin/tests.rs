@@ -94,7 +94,8 @@ async fn every_route_of_the_document_refuses_without_a_token_and_with_a_wrong_on
     let bench = bench().await;
     let mut swept = 0;
     for (path, item) in &bench.document.paths.paths {
-        let path = path.replace("{id}", "x").replace("{name}", "x").replace("{access_key}", "x").replace("{number}", "1");
+        let path =
+            path.replace("{id}", "x").replace("{name}", "x").replace("{access_key}", "x").replace("{number}", "1");
         for (method, there) in [
             (Method::GET, item.get.is_some()),
             (Method::POST, item.post.is_some()),
@@ -255,7 +256,8 @@ async fn the_path_of_an_object_is_the_file_with_its_bytes() {
 async fn credentials_and_tokens_are_made_shown_once_and_removed() {
     let bench = bench().await;
     let grants = json!([{ "buckets": ["logs-*"], "actions": ["read", "list"] }]);
-    let (status, made) = bench.call(Method::POST, "/credentials", Some(json!({ "name": "app", "grants": grants }))).await;
+    let (status, made) =
+        bench.call(Method::POST, "/credentials", Some(json!({ "name": "app", "grants": grants }))).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let access_key = made["access_key"].as_str().expect("text").to_owned();
     let secret = made["secret_key"].as_str().expect("text").to_owned();

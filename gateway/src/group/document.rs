@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use crate::config::Secret;
 
 /// At most so many buckets with settings, credentials, tokens, KMS.
-pub const MAX_BUCKETS: usize = 20_000;
+const MAX_BUCKETS: usize = 20_000;
 const MAX_CREDENTIALS: usize = 10_000;
 const MAX_TOKENS: usize = 1_000;
 const MAX_KMS: usize = 64;
@@ -81,6 +81,7 @@ pub struct Document {
 /// Settings of one bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings, each with its own meaning")]
 pub struct Bucket {
     /// The toggle.
     pub encrypt: bool,
@@ -159,7 +160,8 @@ pub(crate) fn glob(pattern: &str, name: &str) -> bool {
 impl TryFrom<String> for Pattern {
     type Error = Refusal;
     fn try_from(text: String) -> Result<Self, Refusal> {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_uppercase() || b.is_ascii_digit() || b".-_*".contains(&b);
+        let legal =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_uppercase() || b.is_ascii_digit() || b".-_*".contains(&b);
         if text.is_empty() || text.len() > 63 || !text.bytes().all(legal) {
             let rule = "1 to 63 of a-z A-Z 0-9 . - _ and * for any run of characters";
             return Err(Refusal::Invalid(format!("{text:?} is not a bucket pattern: {rule}")));

@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::document::{
-    Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Pattern, Token, UnixMillis,
-};
+use super::document::{Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Pattern, Token, UnixMillis};
 use crate::config::Secret;
 use crate::sealing::{SealingError, SealingKey};
 

@@ -31,9 +31,8 @@ pub(super) async fn open(
 ) -> Result<Wrapping, KeysError> {
     let kms = provider.id().clone();
     let sought = Arc::clone(&record);
-    let work = move |provider: &Provider, runtime: &Handle| {
-        Ok(Kek::new(runtime.block_on(provider.open(&sought))?.expose()))
-    };
+    let work =
+        move |provider: &Provider, runtime: &Handle| Ok(Kek::new(runtime.block_on(provider.open(&sought))?.expose()));
     let kek = Arc::new(run(inner, provider, "unwrap", work).await?);
     Ok(Wrapping { kek, kms, record })
 }

@@ -228,7 +228,7 @@ async fn an_opened_key_is_kept_for_its_time_only() {
 
 #[tokio::test]
 async fn a_forged_record_is_refused_and_asked_about_once_in_a_while() {
-    let (keys, calls) = configured(Options { negative_ttl: Duration::from_secs(60), ..Options::default() }).await;
+    let (keys, calls) = configured(Options { negative_ttl: Duration::from_mins(1), ..Options::default() }).await;
     let mut forged = keys.wrapping().await.expect("a key").record.as_bytes().to_vec();
     *forged.last_mut().expect("not empty") ^= 1;
     for _ in 0..10 {
@@ -249,7 +249,7 @@ async fn a_kms_whose_state_cannot_be_read_does_not_keep_the_others_from_working(
     keys.configure(&Arc::new(broken)).await;
     keys.wrapping().await.expect("a key");
     assert!(matches!(keys.kms(&"far".parse().expect("legal")), Some(KmsState::Broken(_))));
-    let refused = keys.probe(&"far".parse().expect("legal")).await.err().expect("refused");
+    let refused = keys.probe(&"far".parse().expect("legal")).await.expect_err("refused");
     assert!(refused.to_string().contains("vault"), "{refused}");
     keys.probe(&"prod".parse().expect("legal")).await.expect("passes");
 }

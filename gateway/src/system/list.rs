@@ -3,7 +3,7 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::{System, SystemError, refused};
+use super::{System, SystemError, malformed, refused};
 use crate::upstream::{request, uri};
 
 /// A page has at most 1,000 keys of at most 1,024 bytes, each with some 300 bytes around it.
@@ -56,13 +56,14 @@ impl System {
         if !response.status().is_success() {
             return Err(refused("list", prefix, &response));
         }
-        let malformed = || self.malformed("list", prefix);
+        let malformed = || malformed("list", prefix);
         let text = std::str::from_utf8(response.body()).map_err(|_| malformed())?;
         let answer: Answer = quick_xml::de::from_str(text).map_err(|_| malformed())?;
         let entries: Vec<Entry> =
             answer.contents.into_iter().map(|content| Entry { key: content.key, size: content.size }).collect();
         // A storage that ignores a parameter must not be believed.
-        let obeyed = |entry: &Entry| entry.key.starts_with(prefix) && after.is_none_or(|after| entry.key.as_str() > after);
+        let obeyed =
+            |entry: &Entry| entry.key.starts_with(prefix) && after.is_none_or(|after| entry.key.as_str() > after);
         let ordered = entries.windows(2).all(|pair| pair[0].key < pair[1].key);
         if !ordered || !entries.iter().all(obeyed) || (answer.is_truncated && entries.is_empty()) {
             return Err(malformed());
@@ -71,12 +72,7 @@ impl System {
     }
 
     /// All objects whose keys begin with `prefix` and come after `after`; an error if there are more than `most`.
-    pub async fn list_all(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        most: usize,
-    ) -> Result<Vec<Entry>, SystemError> {
+    pub async fn list_all(&self, prefix: &str, after: Option<&str>, most: usize) -> Result<Vec<Entry>, SystemError> {
         let mut all: Vec<Entry> = Vec::new();
         loop {
             let last = all.last().map(|entry| entry.key.clone());
@@ -86,7 +82,7 @@ impl System {
                 return Ok(all);
             }
             if all.len() > most {
-                return Err(self.malformed("list", prefix));
+                return Err(malformed("list", prefix));
             }
         }
     }

@@ -5,7 +5,7 @@ use ids::StorageId;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{MAX_ERROR, System, SystemError, Written, error_code, refused};
+use super::{MAX_ERROR, System, SystemError, Written, error_code, malformed, refused};
 use crate::upstream::{full, request, uri};
 
 const STORAGE_ID: &str = "storage-id";
@@ -89,7 +89,7 @@ impl System {
             let text = std::str::from_utf8(bytes).ok()?;
             text.trim().parse::<StorageId>().ok()
         };
-        let malformed = || self.malformed("get", STORAGE_ID);
+        let malformed = || malformed("get", STORAGE_ID);
         if let Some(bytes) = self.get(STORAGE_ID, 64).await? {
             return read(&bytes).ok_or_else(malformed);
         }

@@ -57,8 +57,7 @@ pub(crate) async fn fake() -> (Shared, Upstream) {
         ca_file: None,
     }));
     let second = Duration::from_secs(1);
-    let limits =
-        config::Limits { connections: 16, header_timeout: second, body_timeout: second * 5, drain: second };
+    let limits = config::Limits { connections: 16, header_timeout: second, body_timeout: second * 5, drain: second };
     (fake, Upstream::open("fake", &backend, &limits).expect("opens"))
 }
 
@@ -84,7 +83,8 @@ async fn answer(State(fake): State<Shared>, request: axum::extract::Request) -> 
     }
     let target = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
     let key = target.trim_start_matches('/').split_once('/').map(|(_, key)| key.to_owned()).unwrap_or_default();
-    let status = |code: &str, status: StatusCode| (status, format!("<Error><Code>{code}</Code></Error>")).into_response();
+    let status =
+        |code: &str, status: StatusCode| (status, format!("<Error><Code>{code}</Code></Error>")).into_response();
     let answer = match (head.method, key.is_empty()) {
         (Method::HEAD, true) if fake.bucket => StatusCode::OK.into_response(),
         (Method::HEAD, true) => StatusCode::NOT_FOUND.into_response(),
@@ -123,11 +123,8 @@ fn list(fake: &Fake, query: &str) -> String {
     let (prefix, after) = (value("prefix").unwrap_or_default(), value("start-after").unwrap_or_default());
     let chosen: Vec<_> =
         fake.objects.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after).take(1001).collect();
-    let contents: String = chosen
-        .iter()
-        .take(1000)
-        .map(|(key, bytes)| format!("<Contents><Key>{key}</Key><Size>{}</Size></Contents>", bytes.len()))
-        .collect();
+    let content = |key: &str, size: usize| format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>");
+    let contents = chosen.iter().take(1000).map(|(key, bytes)| content(key, bytes.len())).collect::<Vec<_>>().concat();
     let truncated = chosen.len() > 1000;
     format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{contents}</ListBucketResult>")
 }
@@ -147,11 +144,8 @@ async fn the_first_start_makes_the_bucket_and_the_storage_keeps_its_id() {
 #[tokio::test]
 async fn members_that_start_at_once_agree_on_the_id() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (a, b, c) = tokio::join!(
-        over_directory(folder.path()),
-        over_directory(folder.path()),
-        over_directory(folder.path())
-    );
+    let (a, b, c) =
+        tokio::join!(over_directory(folder.path()), over_directory(folder.path()), over_directory(folder.path()));
     assert_eq!(a.storage_id(), b.storage_id());
     assert_eq!(b.storage_id(), c.storage_id());
 }
