@@ -283,12 +283,11 @@ fn check(new: &NewToken) -> Result<(), Error> {
     if !TTL.contains(&new.ttl) {
         return Err(Error::new(Kind::Invalid, "ttl_seconds must be between 1 and 7776000 (90 days)."));
     }
-    let legal = |text: &str| !text.is_empty() && text.chars().count() <= policy::limits::MAX_LABEL_CHARS;
-    let plain = |text: &str| text.chars().all(|c| !c.is_control());
-    if new.labels.len() > LABELS || !new.labels.iter().all(|(k, v)| legal(k) && legal(v) && plain(k) && plain(v)) {
+    let legal = policy::is_label_text;
+    if new.labels.len() > LABELS || !new.labels.iter().all(|(key, value)| legal(key) && legal(value)) {
         return Err(Error::new(
             Kind::Invalid,
-            "At most 16 labels; keys and values have 1 to 63 characters and no control characters.",
+            "At most 16 labels; keys and values have 1 to 63 of a-z A-Z 0-9 . _ / - and begin with a letter or digit.",
         ));
     }
     Ok(())

@@ -378,7 +378,9 @@ pub async fn order(
     match order {
         Order::Suspend => fleet.end(gateway, Ended::Suspended),
         Order::Retire => fleet.end(gateway, Ended::Retired),
-        Order::Resume | Order::Release => {}
+        // Both lives say hello again; the one that is the gateway alone does so.
+        Order::Release => fleet.end(gateway, Ended::Superseded),
+        Order::Resume => {}
     }
     fleet.changed.notify_one();
     Ok(())

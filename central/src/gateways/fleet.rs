@@ -6,12 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ids::{Epoch, GatewayId, Lineage};
 use prometheus_client::metrics::histogram::Histogram;
 use proto::watch::{Directives, OpenUploads};
-use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -63,7 +62,7 @@ impl Reached {
 #[derive(Debug, Clone, Copy)]
 pub struct News {
     /// When it was last heard.
-    pub seen: OffsetDateTime,
+    pub seen: Instant,
     /// Acks since the last flush.
     pub reached: Option<Reached>,
     /// As it last said.
@@ -240,7 +239,7 @@ impl Fleet {
 
     fn tell(&self, key: (GatewayId, Epoch), change: impl FnOnce(&mut News)) {
         let mut news = self.news.lock().expect("no holder of the lock panics");
-        let seen = OffsetDateTime::now_utc();
+        let seen = Instant::now();
         let entry = news.entry(key).or_insert(News { seen, reached: None, uploads: None, skew_ms: None, closed: None });
         entry.seen = seen;
         change(entry);

@@ -279,11 +279,12 @@ pub(crate) async fn set_state(tx: &mut Tx, gateway: GatewayId, state: State, bec
 }
 
 /// Forgets both lives of a quarantine and the reports that were kept aside: the next life that speaks is the gateway,
-/// and its counters, being cumulative, bring everything.
+/// and its counters, being cumulative, bring everything. Open streams are no longer the newest and end.
 pub(crate) async fn settle(tx: &mut Tx, gateway: GatewayId) -> Result<(), Error> {
     let done = sqlx::query!(
         "update gateways set epoch = null, predecessor = null, epoch_confirmed = false, intruder_epoch = null,
-             intruder_address = null, intruder_at = null
+             intruder_address = null, intruder_at = null,
+             stream = gen_random_uuid()
          where id = $1",
         gateway.0
     )
@@ -346,7 +347,8 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
     rows.sort_unstable_by_key(|((gateway, epoch), _)| (*gateway, *epoch));
     let ids: Vec<_> = rows.iter().map(|((gateway, _), _)| gateway.0).collect();
     let epochs: Vec<_> = rows.iter().map(|((_, epoch), _)| epoch.0).collect();
-    let seen: Vec<_> = rows.iter().map(|(_, news)| news.seen).collect();
+    // By the database's clock, whatever this replica's says.
+    let ages: Vec<_> = rows.iter().map(|(_, news)| news.seen.elapsed().as_secs_f64()).collect();
     let skews: Vec<_> = rows.iter().map(|(_, news)| news.skew_ms).collect();
     let closed: Vec<_> = rows.iter().map(|(_, news)| news.closed).collect();
     let uploads: Vec<_> = rows
@@ -371,13 +373,13 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
     // The rows are locked in order before they are written.
     sqlx::query!(
         "with news as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::uuid[], $6::bigint[],
+             select * from unnest($1::uuid[], $2::uuid[], $3::float8[], $4::bigint[], $5::uuid[], $6::bigint[],
                                   $7::timestamptz[], $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[])
-             as news (id, epoch, seen, skew, closed, uploads, oldest, lineage, received, applied, effective)),
+             as news (id, epoch, age, skew, closed, uploads, oldest, lineage, received, applied, effective)),
          mine as materialized (
              select g.id from gateways g join news on news.id = g.id and news.epoch = g.epoch order by g.id for update of g)
          update gateways g set
-             last_seen_at = greatest(g.last_seen_at, news.seen),
+             last_seen_at = greatest(g.last_seen_at, now() - make_interval(secs => news.age)),
              clock_skew_ms = coalesce(news.skew, g.clock_skew_ms),
              stream_open = g.stream_open and (news.closed is null or g.stream is distinct from news.closed),
              uploads_open = coalesce(news.uploads, g.uploads_open),
@@ -391,7 +393,7 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
                             else news.applied end,
              effective_at = case when news.lineage is not null
                                   and (g.lineage is distinct from news.lineage or news.effective > g.effective)
-                                 then news.seen else g.effective_at end,
+                                 then now() - make_interval(secs => news.age) else g.effective_at end,
              effective = case when news.lineage is null then g.effective
                               when news.lineage = g.lineage then greatest(g.effective, news.effective)
                               else news.effective end,
@@ -400,7 +402,7 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
          where g.id = news.id and g.epoch = news.epoch and mine.id = g.id",
         &ids,
         &epochs,
-        &seen,
+        &ages,
         &skews as &[Option<i64>],
         &closed as &[Option<Uuid>],
         &uploads as &[Option<i64>],

@@ -69,6 +69,8 @@ async fn a_clone_is_quarantined_both_are_served_and_reports_are_kept_aside() {
 
     let Services { db, fleet, .. } = &central.services;
     order(db, fleet, &Central::permit(), "gateway-1", Order::Release, "the copy is gone").await.expect("settled");
+    assert_eq!(code(&old.end().await), "superseded", "it must say hello again");
+    assert_eq!(code(&clone.end().await), "superseded");
     let mut settled = gateway.watch(hello(first, None, None)).await.expect("a stream");
     settled.answer().await.expect("served");
     let ack = gateway.report(&report(series, 3, 12, 120)).await.expect("merged");

@@ -28,10 +28,20 @@ use crate::pki::Pki;
 pub const TOP_BUCKETS: i64 = 200;
 
 /// What became of reports since this replica started.
-#[derive(Default)]
 pub struct Outcomes {
     results: Family<[(&'static str, &'static str); 1], Counter>,
     gaps: Counter,
+}
+
+impl Default for Outcomes {
+    /// Every result from the start, so that a rate over the first report is one.
+    fn default() -> Self {
+        let results = Family::<_, Counter>::default();
+        for word in ["merged", "gap", "replayed", "aside", "refused", "failed"] {
+            let _zero = results.get_or_create(&[("result", word)]);
+        }
+        Self { results, gaps: Counter::default() }
+    }
 }
 
 impl Outcomes {
