@@ -30,10 +30,10 @@ use ids::{Lineage, Revision};
 use policy::{Digest, Engine, Labels, PolicySet};
 use tokio::sync::watch;
 
-use disk::{Disk, Saved};
 pub use disk::DiskError;
-pub use uploads::{OpenUploads, Upload};
+use disk::{Disk, Saved};
 use uploads::Uploads;
+pub use uploads::{OpenUploads, Upload};
 
 /// Lineages whose highest number is remembered; a fleet begins a new one by an administrator's order only.
 const LINEAGES: usize = 64;
@@ -233,8 +233,7 @@ impl Policies {
                 (snapshot, saved.bundle.map(|bundle| (bundle.format, bundle.document)), saved.highest)
             }
         };
-        let generations =
-            Arc::new(Generations { live: Mutex::new(BTreeSet::new()), oldest: watch::Sender::new(0) });
+        let generations = Arc::new(Generations { live: Mutex::new(BTreeSet::new()), oldest: watch::Sender::new(0) });
         let current = Current { snapshot: Arc::new(snapshot), generation: generations.begin(0) };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -441,8 +440,7 @@ impl Snapshot {
     }
 
     fn load(bundle: &Bundle, labels: Labels, received_at: SystemTime) -> Result<Self, policy::Refusal> {
-        let set =
-            PolicySet::decode_bundle(bundle.format, bundle.revision, bundle.digest, &bundle.document, None)?;
+        let set = PolicySet::decode_bundle(bundle.format, bundle.revision, bundle.digest, &bundle.document, None)?;
         Ok(Self {
             engine: Engine::compile(&set, &labels),
             set: Arc::new(set),

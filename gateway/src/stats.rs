@@ -127,6 +127,8 @@ struct Kept {
     boot: Option<String>,
     /// Something was written by this process, so that the store says which boot it is of.
     begun: bool,
+    /// The last flush was made: what is written after it, the last report, leaves nothing unwritten either.
+    closed: bool,
 }
 
 impl Stats {
@@ -135,14 +137,14 @@ impl Stats {
         let counters = state.counters();
         let mut stored = counters.load()?;
         let journal = Journal::open(state.folder(), &mut stored)?;
-        let calls =
-            Calls { kms: stored.kms, upstreams: stored.upstreams, unsaved: false, unreported: true };
+        let calls = Calls { kms: stored.kms, upstreams: stored.upstreams, unsaved: false, unreported: true };
         let kept = Kept {
             sequence: stored.sequence,
             reported_ms: stored.reported_ms,
             spooled: stored.spooled,
             boot: boot_id(),
             begun: false,
+            closed: false,
         };
         let metrics = Metrics::default();
         metrics.spool_bytes.set(i64::try_from(stored.spooled.bytes).unwrap_or(i64::MAX));
@@ -318,7 +320,7 @@ impl Stats {
             position: taken.position,
             gap_ms: taken.gap_ms,
             boot: kept.boot.clone(),
-            clean,
+            clean: clean || kept.closed,
             now_ms: now_ms(),
             ..Flush::default()
         };
@@ -352,6 +354,7 @@ impl Stats {
         }
         self.shared.journal.saved(&taken);
         kept.begun = true;
+        kept.closed |= clean;
         if let Some((sequence, end_ms, _)) = flush.report {
             kept.sequence = sequence;
             kept.reported_ms = end_ms;

@@ -178,7 +178,6 @@ struct Noted {
     refusal: Option<Refused>,
     reported_ms: Option<i64>,
     report_interval: Option<Duration>,
-    code: Option<&'static str>,
 }
 
 impl Uplink {
@@ -216,7 +215,12 @@ impl Uplink {
         if shared.options.is_none() {
             return showing.await;
         }
-        tokio::join!(showing, enrol::run(shared, stop.clone()), watch::run(shared, stop.clone()), report::run(shared, stop));
+        tokio::join!(
+            showing,
+            enrol::run(shared, stop.clone()),
+            watch::run(shared, stop.clone()),
+            report::run(shared, stop)
+        );
     }
 
     /// How things stand.

@@ -190,11 +190,7 @@ fn decode(bytes: Vec<u8>) -> Result<(u64, Saved), &'static str> {
         format: bundle.format,
         document,
     });
-    let saved = Saved {
-        bundle,
-        received_at: unix_time(header.received_ms),
-        labels: header.labels,
-        highest: header.highest,
-    };
+    let saved =
+        Saved { bundle, received_at: unix_time(header.received_ms), labels: header.labels, highest: header.highest };
     Ok((header.written, saved))
 }

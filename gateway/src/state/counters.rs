@@ -94,8 +94,7 @@ impl Counters {
                 let aside = path.with_extension("damaged");
                 tracing::error!(path = %path.display(), aside = %aside.display(), reason,
                     "the counters are damaged: they are laid aside, and counting begins anew");
-                std::fs::rename(path, &aside)
-                    .map_err(|source| StateError::Io { path: path.to_owned(), source })?;
+                std::fs::rename(path, &aside).map_err(|source| StateError::Io { path: path.to_owned(), source })?;
                 Database::create(path).map_err(|error| Self::refused(path, &error))?
             }
             Err(error) => return Err(Self::refused(path, &error)),
@@ -294,9 +293,7 @@ impl Counters {
 
     fn failed(&self, failure: Failure) -> StateError {
         match failure {
-            Failure::Database(error) => {
-                StateError::Database { path: self.path.clone(), reason: error.to_string() }
-            }
+            Failure::Database(error) => StateError::Database { path: self.path.clone(), reason: error.to_string() },
             Failure::Record { table, reason } => StateError::Record { table, reason },
         }
     }

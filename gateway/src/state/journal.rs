@@ -35,8 +35,8 @@ use record::Record;
 pub use record::{Fact, Key, Open};
 pub(crate) use segment::Position;
 use segment::Writer;
-pub use totals::{Count, OTHER};
 pub(crate) use totals::{Changes, Totals};
+pub use totals::{Count, OTHER};
 
 /// Tolerance between the storage's clock, which counts seconds, and ours.
 const CLOCK_MS: i64 = 2_000;
@@ -146,8 +146,7 @@ impl Journal {
             tracing::info!("the journal ends in a torn record, as after a kill; it is passed over");
         }
         let writer = Writer::begin(&folder, stored.series, replay.last + 1).map_err(failed)?;
-        let alive =
-            File::options().create(true).truncate(false).write(true).open(&alive_path).map_err(failed)?;
+        let alive = File::options().create(true).truncate(false).write(true).open(&alive_path).map_err(failed)?;
         let inner =
             Inner { totals, writer, live: HashSet::new(), gap_ms: stored.gap_ms.saturating_add(gap), failing: false };
         let shared = Shared { folder, inner: Mutex::new(inner), alive, unsettled: Notify::new() };
@@ -161,8 +160,14 @@ impl Journal {
 
     /// Writes down that a write is about to be committed. Call it before the last byte that lets the storage commit.
     pub fn intent(&self, key: Key, object: &str, bytes: u64, fact: Fact) -> Pending {
-        let open =
-            Open { at_ms: now_ms(), until_ms: None, key: key.bounded(), object: cut(object), bytes, fact: fact.bounded() };
+        let open = Open {
+            at_ms: now_ms(),
+            until_ms: None,
+            key: key.bounded(),
+            object: cut(object),
+            bytes,
+            fact: fact.bounded(),
+        };
         let mut inner = self.shared.lock();
         let id = inner.totals.next_id();
         inner.contest(&open);
@@ -219,8 +224,7 @@ impl Journal {
     /// Every cumulative count, in the order of the keys.
     pub fn counts(&self) -> Vec<(Key, Count)> {
         let inner = self.shared.lock();
-        let mut counts: Vec<(Key, Count)> =
-            inner.totals.counts().map(|(key, count)| (key.clone(), *count)).collect();
+        let mut counts: Vec<(Key, Count)> = inner.totals.counts().map(|(key, count)| (key.clone(), *count)).collect();
         drop(inner);
         counts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         counts
@@ -406,3 +410,9 @@ fn read_alive(path: &Path) -> Option<i64> {
     Some(i64::from_be_bytes(bytes.try_into().ok()?))
 }
 
+#[cfg(test)]
+impl Journal {
+    fn take_position(&self) -> Position {
+        self.shared.lock().writer.position()
+    }
+}

@@ -104,12 +104,8 @@ impl Ledger {
                 Database::create(path).map_err(refused)?
             }
         };
-        let shared = Shared {
-            db,
-            overlay: Mutex::default(),
-            writing: Mutex::new(()),
-            full: tokio::sync::Notify::new(),
-        };
+        let shared =
+            Shared { db, overlay: Mutex::default(), writing: Mutex::new(()), full: tokio::sync::Notify::new() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -300,8 +296,7 @@ impl Ledger {
                 synced = tokio::time::Instant::now();
             }
             let ledger = self.clone();
-            let work =
-                tokio::task::spawn_blocking(move || if sync { ledger.sync() } else { ledger.write() });
+            let work = tokio::task::spawn_blocking(move || if sync { ledger.sync() } else { ledger.write() });
             match work.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the ledger cannot be written; lists look at the storage"),

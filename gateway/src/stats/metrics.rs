@@ -73,13 +73,21 @@ pub(super) fn register(stats: &Stats, registry: &mut Registry) {
         Unit::Seconds,
         metrics.requests.clone(),
     );
-    registry.register("kek_wraps", "Data keys that the present key-encryption key has wrapped", metrics.kek_wraps.clone());
+    registry.register(
+        "kek_wraps",
+        "Data keys that the present key-encryption key has wrapped",
+        metrics.kek_wraps.clone(),
+    );
     registry.register(
         "policy_revision",
         "Number of the policy set, by state: held or effective; 0 before the first",
         metrics.revision.clone(),
     );
-    registry.register("central_connected", "1 while the policy stream to Central is open", metrics.central_connected.clone());
+    registry.register(
+        "central_connected",
+        "1 while the policy stream to Central is open",
+        metrics.central_connected.clone(),
+    );
     registry.register_with_unit(
         "spool",
         "Reports that Central has not acknowledged",
@@ -153,4 +161,3 @@ fn family<const N: usize>(
     }
     Ok(())
 }
-

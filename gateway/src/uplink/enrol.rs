@@ -80,11 +80,7 @@ pub async fn enrol_now(
     let token = Token::parse(token)?;
     let identity = exchange(options, &token).await?;
     identity::keep(&identity_folder(state_dir), &identity, sealing)?;
-    Ok(Enrolled {
-        gateway_id: identity.gateway_id,
-        name: identity.name,
-        certificate_until_ms: identity.not_after_ms,
-    })
+    Ok(Enrolled { gateway_id: identity.gateway_id, name: identity.name, certificate_until_ms: identity.not_after_ms })
 }
 
 /// Keeps the line under a valid identity until `stop`.
@@ -246,9 +242,7 @@ fn key_and_csr() -> Result<(Zeroizing<Vec<u8>>, Bytes), EnrolError> {
     Ok((Zeroizing::new(key.serialize_der()), Bytes::copy_from_slice(csr.der())))
 }
 
-async fn within<T>(
-    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> Result<T, Failure> {
+async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T, Failure> {
     match tokio::time::timeout(CALL, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(status.into()),

@@ -77,10 +77,7 @@ impl Identity {
         Ok(sealing.seal(CONTEXT, &plain)?)
     }
 
-    fn write<W: minicbor::encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+    fn write<W: minicbor::encode::Write>(&self, e: &mut Encoder<W>) -> Result<(), minicbor::encode::Error<W::Error>> {
         e.array(10)?.u8(FORMAT)?.bytes(self.gateway_id.0.as_bytes())?.str(&self.name)?.str(self.address.as_str())?;
         e.bytes(&self.key_der)?;
         for list in [&self.chain_der, &self.ca_der] {
@@ -125,10 +122,7 @@ impl Identity {
 }
 
 /// Reads the identity that served last, and one that was renewed and not yet tried.
-pub(super) fn load(
-    folder: &Path,
-    sealing: &SealingKey,
-) -> Result<(Option<Identity>, Option<Identity>), IdentityError> {
+pub(super) fn load(folder: &Path, sealing: &SealingKey) -> Result<(Option<Identity>, Option<Identity>), IdentityError> {
     let read = |name| match fs::read(folder.join(name)) {
         Ok(sealed) => Identity::open(&sealed, sealing).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

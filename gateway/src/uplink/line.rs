@@ -57,7 +57,13 @@ impl Failure {
     pub(super) fn is_final_for_token(&self) -> bool {
         matches!(
             self.code.as_str(),
-            "token-unknown" | "token-used" | "token-expired" | "name-taken" | "name-required" | "name-invalid" | "csr-invalid"
+            "token-unknown"
+                | "token-used"
+                | "token-expired"
+                | "name-taken"
+                | "name-required"
+                | "name-invalid"
+                | "csr-invalid"
         )
     }
 }
@@ -155,10 +161,8 @@ pub(super) fn channel(identity: &Identity) -> Result<Channel, Failure> {
     }
     let chain = identity.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key_der.to_vec()));
-    let config = builder()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| tls(&error))?;
+    let config =
+        builder()?.with_root_certificates(roots).with_client_auth_cert(chain, key).map_err(|error| tls(&error))?;
     Ok(connect(&identity.address, config))
 }
 

@@ -137,7 +137,11 @@ impl Reporter<'_> {
                 Ok(ack) => self.acknowledged(sequence, ack).await?,
                 Err(failure) if failure.code == "rejected" => {
                     // The same bytes would be rejected for ever. Values are cumulative: the next report tells them.
-                    tracing::error!(sequence, message = failure.message, "Central rejects a report; a full one follows");
+                    tracing::error!(
+                        sequence,
+                        message = failure.message,
+                        "Central rejects a report; a full one follows"
+                    );
                     self.shared.want_full_report();
                     self.forget(sequence).await?;
                 }
@@ -150,8 +154,9 @@ impl Reporter<'_> {
         let (_, channel) = self.shared.line.channel().await;
         let mut client = ReportsClient::new(channel).max_encoding_message_size(proto::limits::MESSAGE_BYTES);
         match tokio::time::timeout(CALL, client.send(wire::Report::from(report))).await {
-            Ok(Ok(answer)) => ReportAck::try_from(answer.into_inner())
-                .map_err(|error| Failure::new("protocol", error.to_string())),
+            Ok(Ok(answer)) => {
+                ReportAck::try_from(answer.into_inner()).map_err(|error| Failure::new("protocol", error.to_string()))
+            }
             Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
                 Err(Failure::new("rejected", status.message()))
             }

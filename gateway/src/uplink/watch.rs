@@ -286,14 +286,23 @@ impl<'a> Watching<'a> {
     fn applied(&mut self, bundle: Bundle, result: Result<Arc<Snapshot>, Refusal>) {
         match result {
             Ok(snapshot) => {
-                tracing::info!(revision = bundle.revision.number, policies = snapshot.set.items().len(), "policy set is applied");
+                tracing::info!(
+                    revision = bundle.revision.number,
+                    policies = snapshot.set.items().len(),
+                    "policy set is applied"
+                );
                 self.shared.noted().refusal = None;
                 self.refusal = None;
                 self.reconcile();
             }
             Err(refusal) => {
-                tracing::error!(revision = bundle.revision.number, code = refusal.code(), item = refusal.item(),
-                    reason = refusal.reason(), "policy set is refused; the last good one stays in force");
+                tracing::error!(
+                    revision = bundle.revision.number,
+                    code = refusal.code(),
+                    item = refusal.item(),
+                    reason = refusal.reason(),
+                    "policy set is refused; the last good one stays in force"
+                );
                 self.shared.noted().refusal = Some(Refused {
                     revision: bundle.revision.number,
                     code: refusal.code().to_owned(),

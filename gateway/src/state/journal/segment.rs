@@ -135,7 +135,8 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse::<u64>().ok());
+        let number =
+            name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse::<u64>().ok());
         numbers.extend(number);
     }
     numbers.sort_unstable();
@@ -144,4 +145,12 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
 
 pub(super) fn path(folder: &Path, segment: u64) -> PathBuf {
     folder.join(format!("{segment:020}.log"))
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Writes go to a file that refuses them.
+    pub(super) fn break_for_test(&mut self, file: File) {
+        self.file = file;
+    }
 }
