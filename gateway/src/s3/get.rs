@@ -208,6 +208,11 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    /// Conditions on an ETag, as in `If-Match` and `If-None-Match`.
+    pub(super) fn new(if_match: Option<String>, if_none_match: Option<String>) -> Self {
+        Self { if_match, if_none_match }
+    }
+
     /// The conditions that are judged here, and the headers that go on.
     pub(super) fn split(front: &Front, request: &Request, granted: &Granted) -> (Self, HeaderMap) {
         let mut head = headers::to_storage(&request.headers);

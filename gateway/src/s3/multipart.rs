@@ -37,6 +37,21 @@ const MAX_PART: u64 = 5 << 30;
 /// The last number: never given to the storage, since the footer comes behind it.
 const LAST: u16 = 10_000;
 
+/// The upload that a part goes to, with the storage's ID of it.
+pub(super) enum PartTarget {
+    /// Begun plain.
+    Plain(String),
+    /// Begun encrypted.
+    Sealed(std::sync::Arc<Opened>, String),
+}
+
+impl PartTarget {
+    /// Begun plain.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+}
+
 impl Front {
     pub(super) async fn create_upload(&self, request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
@@ -279,6 +294,46 @@ impl Front {
             shown.insert(checksum::header_name(*algorithm), checksum::encode(value));
         }
         Ok(client_response(StatusCode::OK, shown, upstream::empty()))
+    }
+
+    /// The upload that a part goes to.
+    pub(super) async fn part_target(&self, request: &Request, granted: &Granted) -> Result<PartTarget, Error> {
+        let id = UploadId::parse(request.query("uploadId").unwrap_or_default());
+        if id.sealed {
+            let opened = self.opened(granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
+            return Ok(PartTarget::Sealed(opened, id.upstream));
+        }
+        self.check_plain(request, granted, &id.upstream).await?;
+        Ok(PartTarget::Plain(id.upstream))
+    }
+
+    /// Stores plaintext that does not come from the client as a part.
+    pub(super) async fn store_part(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        target: &PartTarget,
+        number: u16,
+        body: Body,
+        len: u64,
+    ) -> Result<Response<Body>, Error> {
+        match target {
+            PartTarget::Sealed(opened, id) => {
+                self.sealed_part(request, granted, opened, id, number, body, len, &Declared::default()).await
+            }
+            PartTarget::Plain(id) => {
+                let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
+                let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let none = Box::new(|_: &super::upload::Verified| ());
+                let (upload, _) = Upload::new(body, len, &Declared::default(), None, Sink::Plain(len), false, none);
+                let mut sent = HttpRequest::new(upload.boxed_unsync());
+                *sent.method_mut() = Method::PUT;
+                *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &query);
+                sent.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+                let (head, body) = self.send(&granted.place.upstream, sent).await?.into_parts();
+                Ok(client_response(head.status, headers::to_client(&head.headers), body))
+            }
+        }
     }
 
     pub(super) async fn abort_upload(&self, request: Request) -> Result<Response<Body>, Error> {

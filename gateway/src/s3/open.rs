@@ -283,7 +283,7 @@ impl HttpBody for Opening {
 
 /// Counts one read, once: delivered, or failed.
 pub struct Tally {
-    stats: Stats,
+    stats: Option<Stats>,
     bucket: String,
     policy: Option<String>,
     outcome: Outcome,
@@ -295,7 +295,12 @@ impl Tally {
     /// A read of `bytes` plaintext bytes that counts as `outcome` when it was delivered.
     pub fn new(stats: &Stats, bucket: &str, policy: Option<&str>, outcome: Outcome, bytes: u64) -> Self {
         let (bucket, policy) = (bucket.to_owned(), policy.map(str::to_owned));
-        Self { stats: stats.clone(), bucket, policy, outcome, bytes, told: false }
+        Self { stats: Some(stats.clone()), bucket, policy, outcome, bytes, told: false }
+    }
+
+    /// Counts nothing: the read is part of a copy, which counts as a write.
+    pub fn silent() -> Self {
+        Self { stats: None, bucket: String::new(), policy: None, outcome: Outcome::Plain, bytes: 0, told: true }
     }
 
     fn delivered(&mut self) {
@@ -307,9 +312,11 @@ impl Tally {
     }
 
     fn tell(&mut self, outcome: Outcome, bytes: u64) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.told, true)
+            && let Some(stats) = &self.stats
+        {
             let policy = self.policy.as_deref();
-            self.stats.count(Count { bucket: &self.bucket, policy, outcome, direction: Direction::Out, bytes });
+            stats.count(Count { bucket: &self.bucket, policy, outcome, direction: Direction::Out, bytes });
         }
     }
 }

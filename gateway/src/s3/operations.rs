@@ -191,6 +191,13 @@ const NEUTRAL: &[&str] = &[
 const STRANGE_WRITES: &[&str] = &["x-amz-write-offset-bytes", "x-amz-rename-source"];
 
 impl Operation {
+    /// Whether a signature of version 2 covers what makes a request this operation: otherwise a presigned URL could be
+    /// turned into it.
+    pub fn is_signed_by_version_2(self) -> bool {
+        let row = TABLE.iter().find(|(operation, ..)| *operation == self);
+        row.is_some_and(|(.., selector)| matches!(*selector, "" | "copy" | "uploads" | "uploadId" | "uploadId copy"))
+    }
+
     /// The operation of a request.
     pub fn of(method: &Method, scope: Scope, query: &[(String, String)], headers: &HeaderMap) -> Self {
         let mut selector = "";

@@ -51,7 +51,7 @@ impl Front {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one straight path, called once")]
-    async fn put_plain(
+    pub(super) async fn put_plain(
         &self,
         request: Request,
         granted: &Granted,
@@ -78,7 +78,7 @@ impl Front {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one straight path, called once")]
-    async fn put_sealed(
+    pub(super) async fn put_sealed(
         &self,
         request: Request,
         granted: &Granted,

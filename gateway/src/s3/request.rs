@@ -90,7 +90,10 @@ pub fn parse_query(query: Option<&str>) -> Result<Vec<(String, String)>, Error> 
 }
 
 fn is_signature(name: &str) -> bool {
-    const OURS: [&str; 7] = [
+    const OURS: [&str; 10] = [
+        "signature",
+        "awsaccesskeyid",
+        "expires",
         "x-amz-algorithm",
         "x-amz-credential",
         "x-amz-date",
