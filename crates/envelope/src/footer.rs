@@ -325,7 +325,10 @@ pub(crate) fn decode_carried(r: &mut Reader<'_>) -> Result<UserMetadata, FormatE
 }
 
 fn decode_table(table: &[u8]) -> Result<Vec<Part>, FormatError> {
-    let malformed = FormatError::Malformed { part: "part table", reason: "not 1 to 10000 parts in ascending order" };
+    let malformed = FormatError::Malformed {
+        part: "part table",
+        reason: "not 1 to 10000 parts of bounded length in ascending order",
+    };
     let (entries, rest) = table.as_chunks::<TABLE_ENTRY_LEN>();
     let parts: Option<Vec<_>> = entries.iter().map(|entry| decode_entry(entry)).collect();
     let parts = parts.filter(|parts| rest.is_empty() && check_order(parts).is_ok());

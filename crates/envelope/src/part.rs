@@ -135,7 +135,7 @@ pub(crate) fn encode_entry(part: &Part, out: &mut Vec<u8>) {
     out.extend_from_slice(&part.salt.0);
 }
 
-/// The inverse of [`encode_entry`]; `None` outside the bounds.
+/// The inverse of [`encode_entry`]; `None` for a part longer than [`MAX_PLAINTEXT`]. The number is not checked.
 pub(crate) fn decode_entry(bytes: &[u8]) -> Option<Part> {
     let (number, rest) = bytes.split_first_chunk::<2>()?;
     let (len, salt) = rest.split_first_chunk::<8>()?;
@@ -145,5 +145,5 @@ pub(crate) fn decode_entry(bytes: &[u8]) -> Option<Part> {
         plaintext_len: u64::from_be_bytes(*len),
         salt: Salt::from_bytes(salt),
     };
-    ((1..=MAX_PARTS).contains(&part.number) && part.plaintext_len <= MAX_PLAINTEXT).then_some(part)
+    (part.plaintext_len <= MAX_PLAINTEXT).then_some(part)
 }

@@ -5,7 +5,7 @@ use crate::entropy::Entropy;
 use crate::{
     ChecksumAlgorithm, Checksums, DataKey, Expected, FormatError, MAX_FOOTER, Metadata, MetadataForm, OpenError, Part,
     PartSealer, Place, Rewrap, Salt, SealError, SingleSealer, Upload, UserMetadata, begins_with_magic, is_reserved,
-    padded_stored_len, plaintext_len_of_padded,
+    open_record, padded_stored_len, plaintext_len_of_padded, seal_record,
 };
 
 fn client(bytes: usize) -> UserMetadata {
@@ -300,6 +300,36 @@ fn a_storage_that_gives_more_than_it_was_asked_for_is_found_out() {
         assert_eq!(opener.push(bytes.into(), &mut Vec::new()), Err(OpenError::Appended));
         assert_eq!(opener.finish(&mut Vec::new()), Err(OpenError::Appended));
     }
+}
+
+#[test]
+fn the_size_that_metadata_tell_is_refused_where_the_stored_length_cannot_be_right() {
+    let stored = Single::new("size", pattern(10_000)).seal();
+    let metadata = Metadata::parse(stored.metadata.iter().map(|(n, v)| (n, v))).unwrap().unwrap();
+    let (len, body) = (stored.bytes.len() as u64, stored.part_ends[0] as u64);
+    assert_eq!(metadata.plaintext_len(len), Ok(10_000));
+    for stored_len in [0, 10_000, body, body + 44, body + 12_289, u64::MAX] {
+        assert_eq!(metadata.plaintext_len(stored_len), Err(FormatError::StoredLength { stored_len }));
+    }
+}
+
+#[test]
+fn a_record_opens_under_its_key_and_in_its_context_only() {
+    let draw = |name| DataKey::draw(&mut Entropy::fixed(name)).unwrap();
+    let (key, other) = (draw("a record"), draw("another record"));
+    let sealed = seal_record(&key, b"upload 1, part 5", b"salt and length").unwrap();
+    assert_eq!(sealed.len(), 48 + 15);
+    assert_eq!(open_record(&key, b"upload 1, part 5", &sealed), Ok(b"salt and length".to_vec()));
+    assert_eq!(open_record(&key, b"upload 1, part 6", &sealed), Err(OpenError::Record));
+    assert_eq!(open_record(&other, b"upload 1, part 5", &sealed), Err(OpenError::Record));
+    assert_eq!(crate::record::open_block(&key, b"another label", b"upload 1, part 5", &sealed), Err(OpenError::Record));
+    for at in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[at] ^= 1;
+        assert_eq!(open_record(&key, b"upload 1, part 5", &changed), Err(OpenError::Record), "byte {at}");
+        assert_eq!(open_record(&key, b"upload 1, part 5", &sealed[..at]), Err(OpenError::Record), "cut to {at}");
+    }
+    assert_ne!(seal_record(&key, b"upload 1, part 5", b"salt and length").unwrap(), sealed, "a fresh key each time");
 }
 
 #[test]

@@ -124,10 +124,11 @@ fn coding(bases: &Bases) -> Vec<Case> {
     let opened = data_key(bases, MARKER);
     let make = |fields: &[u8]| authentic(&opened.data_key, fields);
     // A longer footer takes its place from the padding in front of it.
-    let case = |sentence: &str, footer: &[u8]| {
-        let end = bases.get(MARKER).bytes.len() - footer.len();
-        bases.case(MARKER, sentence).stored(vec![of(MARKER, 0, end), raw(footer)])
+    let case_of = |base, sentence: &str, footer: &[u8]| {
+        let end = bases.get(base).bytes.len() - footer.len();
+        bases.case(base, sentence).stored(vec![of(base, 0, end), raw(footer)])
     };
+    let case = |sentence: &str, footer: &[u8]| case_of(MARKER, sentence, footer);
     let with_length = |len: u32| {
         let mut changed = footer.clone();
         let at = changed.len() - 12;
@@ -139,6 +140,13 @@ fn coding(bases: &Bases) -> Vec<Case> {
     let upload_fields = &upload_footer[..upload_footer.len() - TAIL];
     let upload_opened = data_key(bases, upload);
     let entry = [&[0, 3][..], &1000_u64.to_be_bytes()].concat();
+    let salt = upload_opened.parts[0].salt.as_bytes();
+    let with_table = |table: &[u8]| {
+        let head = |len: usize| [&[4, 0x58][..], &[u8::try_from(len).unwrap()]].concat();
+        let own = [&head(42)[..], &entry, salt].concat();
+        let head = if table.is_empty() { vec![4, 0x40] } else { head(table.len()) };
+        authentic(&upload_opened.data_key, &replaced(upload_fields, &own, &[&head, table].concat()))
+    };
     let renumbered = |number: [u8; 2]| {
         let entry_then = [&number[..], &1000_u64.to_be_bytes()].concat();
         authentic(&upload_opened.data_key, &replaced(upload_fields, &entry, &entry_then))
@@ -155,6 +163,18 @@ fn coding(bases: &Bases) -> Vec<Case> {
         case("a_footer_longer_than_the_object_is_refused", &with_length(700_000)),
         case("a_footer_longer_than_any_is_refused", &with_length(u32::MAX)),
         case("a_footer_that_says_it_is_shorter_is_refused", &with_length(u32::try_from(footer.len()).unwrap() - 1)),
+        case_of(upload, "parts_out_of_order_are_refused", &with_table(&[&entry[..], salt, &entry, salt].concat())),
+        case_of(upload, "an_object_of_no_parts_is_refused", &with_table(&[])),
+        case_of(
+            upload,
+            "a_table_that_ends_within_an_entry_is_refused",
+            &with_table(&[&entry[..], salt, &entry[..5]].concat()),
+        ),
+        case_of(
+            upload,
+            "a_part_longer_than_2_to_48_bytes_is_refused",
+            &with_table(&[&[0, 3][..], &[0xff; 8], salt].concat()),
+        ),
         with_footer(bases, upload, "a_part_number_of_zero_is_refused", &renumbered([0, 0])),
         with_footer(bases, upload, "a_part_number_above_10000_is_refused", &renumbered([0x27, 0x11])),
         with_footer(bases, upload, "another_part_number_than_the_part_has_is_refused", &renumbered([0, 4])),
