@@ -12,7 +12,7 @@ pub const MIN_PART: u64 = 5 * 1024 * 1024;
 pub const MAX_PARTS: u16 = 10_000;
 /// Most plaintext of one object, in bytes: 256 TiB, far above what any S3 service takes.
 pub const MAX_PLAINTEXT: u64 = 1 << 48;
-/// Largest footer in bytes: a table and checksums of 10,000 parts, and [`FOOTER_FIXED`].
+/// Largest footer in bytes: a table and checksums of 10,000 parts, and 12 KiB for everything else.
 pub const MAX_FOOTER: u64 = MAX_PARTS as u64 * (TABLE_ENTRY_LEN as u64 + MAX_PART_CHECKSUM) + FOOTER_FIXED;
 /// How much of an object's end is worth reading first: the whole footer of all objects of up to some 300 parts.
 pub const FOOTER_GUESS: u64 = 16 * 1024;
