@@ -204,7 +204,8 @@ pub(super) async fn ahead(tx: &mut Tx) -> Result<Vec<Ahead>, Error> {
         .collect()
 }
 
-/// The digest that the gateway refused in this life and version.
+/// The digest that the gateway refused in this life and version, for a reason that lies in the set: a disk that was
+/// full may have room again.
 pub(super) async fn standing_refusal(
     tx: &mut Tx,
     gateway: GatewayId,
@@ -212,7 +213,8 @@ pub(super) async fn standing_refusal(
     version: &str,
 ) -> Result<Option<[u8; 32]>, Error> {
     let digest = sqlx::query_scalar!(
-        "select digest from gateway_refusals where gateway_id = $1 and epoch = $2 and version = $3",
+        "select digest from gateway_refusals
+         where gateway_id = $1 and epoch = $2 and version = $3 and code <> 'storage'",
         gateway.0,
         epoch.0,
         version

@@ -254,3 +254,40 @@ async fn a_new_version_is_given_a_refused_set_once_more() {
     assert!(matches!(stream.answer().await, Ok(WatchDown::Bundle(again)) if again.held == bundle.held));
     central.stop().await;
 }
+
+#[tokio::test]
+async fn a_refusal_for_a_reason_that_passes_is_resolved_by_an_ack_and_tried_again_on_a_new_stream() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let gateway = central.gateway("gateway-1").await;
+    let epoch = Epoch::random();
+    let mut stream = gateway.watch(hello(epoch, None, None)).await.expect("a stream");
+    let Ok(WatchDown::Bundle(bundle)) = stream.answer().await else { panic!("a bundle was due") };
+    let refusals = async || -> i64 {
+        sqlx::query_scalar("select count(*) from gateway_refusals").fetch_one(&database.pool).await.expect("count")
+    };
+    let refusal = Refusal {
+        refused: bundle.held,
+        kept: None,
+        code: "storage".to_owned(),
+        item: String::new(),
+        reason: "no space left".to_owned(),
+    };
+    stream.say(WatchUp::Refusal(refusal)).await;
+    until("the refusal is stored", async || refusals().await == 1).await;
+    drop(stream);
+    let mut stream = gateway.watch(hello(epoch, None, None)).await.expect("a stream");
+    assert!(matches!(stream.answer().await, Ok(WatchDown::Bundle(again)) if again.held == bundle.held));
+    let refusal = Refusal {
+        refused: bundle.held,
+        kept: None,
+        code: "storage".to_owned(),
+        item: String::new(),
+        reason: "still none".to_owned(),
+    };
+    stream.say(WatchUp::Refusal(refusal)).await;
+    stream.ack(bundle.held, Progress::Effective).await;
+    until("the refusal is resolved", async || refusals().await == 0).await;
+    assert_eq!(row(&database.pool).await, ("active".to_owned(), 1, 1, 1));
+    central.stop().await;
+}

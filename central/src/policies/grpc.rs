@@ -82,8 +82,10 @@ struct Talk {
 struct Position {
     epoch: Epoch,
     version: String,
-    /// Pushed, or held by the gateway when it came.
+    /// Pushed, or held by the gateway when it came; what it kept, once it refused what was pushed.
     given: Option<Held>,
+    /// Pushed last.
+    offered: Option<Held>,
     /// When the given bundle was made, where it was pushed here.
     made_at: Option<OffsetDateTime>,
     reached: Option<Reached>,
@@ -111,6 +113,7 @@ impl Talk {
             epoch: hello.epoch,
             version: hello.version.clone(),
             given: hello.held,
+            offered: None,
             made_at: None,
             reached: None,
             refused: welcome.refused,
@@ -146,6 +149,7 @@ impl Talk {
                     let newest = head.borrow_and_update().clone();
                     if position.takes(&welcome, &newest) {
                         position.given = Some(newest.held);
+                        position.offered = Some(newest.held);
                         position.made_at = newest.made_at;
                         place.send(Ok(newest.bundle.clone()));
                     }
@@ -249,6 +253,11 @@ impl Position {
 
     /// How far an ack brings the gateway; none where it speaks of a set that it was not given here.
     fn reach(&mut self, ack: &Ack) -> Option<Reached> {
+        // What was refused for a reason that passed, a full disk, can be applied after all.
+        if self.offered == Some(ack.held) && self.given != self.offered {
+            self.given = self.offered;
+            self.refused = None;
+        }
         let given = self.given?;
         let (told, lineage) = (ack.held.revision, given.revision.lineage);
         if told.lineage != lineage || told.number > given.revision.number {
