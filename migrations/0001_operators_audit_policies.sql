@@ -40,10 +40,9 @@ create table api_tokens (
         constraint api_tokens_token_hash_length check (octet_length(token_hash) = 32),
     created_by text not null,
     created_at timestamptz not null default now(),
-    -- Null: for ever. Only the token of `sealgate dev` is.
+    -- Null: for ever. Only the token of the configuration is.
     expires_at timestamptz,
-    last_used_at timestamptz,
-    revoked_at timestamptz
+    last_used_at timestamptz
 );
 
 -- The record of what was done: appended in the transaction of the change, chained by hash, never changed.
@@ -132,8 +131,10 @@ create table idempotency_keys (
     key text not null constraint idempotency_keys_key_shape check (length(key) between 1 and 128),
     -- SHA-256 of method, path and body: the same key with another request is refused.
     request_hash bytea not null,
-    status smallint not null,
-    body text not null,
+    -- Null while the first request is under way.
+    status smallint,
+    -- Sealed: an answer may show a secret once.
+    body bytea,
     created_at timestamptz not null default now(),
     constraint idempotency_keys_pk primary key (caller, key)
 );

@@ -28,6 +28,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing (it was looked for and is not there).
     NotFound,
+    /// The route does not know the method.
+    WrongMethod,
     /// It exists already, or its state forbids the change.
     Conflict,
     /// What the caller knew is no longer so (`If-Match`).
@@ -53,6 +55,7 @@ impl Kind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Unconditional => StatusCode::PRECONDITION_REQUIRED,
@@ -66,7 +69,7 @@ impl Kind {
     /// gRPC code.
     pub const fn grpc(self) -> tonic::Code {
         match self {
-            Self::Invalid | Self::Rejected => tonic::Code::InvalidArgument,
+            Self::Invalid | Self::Rejected | Self::WrongMethod => tonic::Code::InvalidArgument,
             Self::Unauthenticated => tonic::Code::Unauthenticated,
             Self::Forbidden => tonic::Code::PermissionDenied,
             Self::NotFound => tonic::Code::NotFound,
@@ -86,6 +89,7 @@ impl Kind {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
+            Self::WrongMethod => "wrong-method",
             Self::Conflict => "conflict",
             Self::Stale => "stale",
             Self::Unconditional => "precondition-required",
@@ -104,6 +108,7 @@ impl Kind {
             Self::Unauthenticated => "Log-in or token needed",
             Self::Forbidden => "Not allowed",
             Self::NotFound => "Not found",
+            Self::WrongMethod => "Wrong method",
             Self::Conflict => "In conflict with what is there",
             Self::Stale => "Changed in the meantime",
             Self::Unconditional => "A precondition is needed",
