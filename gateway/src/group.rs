@@ -41,6 +41,8 @@ use crate::sealing::SealingKey;
 use crate::system::{System, SystemError, Written};
 
 const PREFIX: &str = "group/";
+/// So many old revisions are removed between two looks.
+const REMOVED_AT_ONCE: usize = 16;
 /// How often a look or an edit starts anew because another member was faster.
 const ATTEMPTS: usize = 32;
 
@@ -349,7 +351,9 @@ impl Group {
     async fn remove_old(&self) -> Result<(), GroupError> {
         let own = self.current.borrow().mark.revision;
         let Some(newest) = own.checked_sub(self.options.keep).filter(|newest| *newest > 0) else { return Ok(()) };
-        for number in revisions(&self.system, 0).await?.into_iter().take_while(|number| *number <= newest) {
+        let old = revisions(&self.system, 0).await?.into_iter().take_while(|number| *number <= newest);
+        // A few at a time, so that looks go on between them.
+        for number in old.take(REMOVED_AT_ONCE) {
             self.system.delete(&object(number)).await?;
         }
         Ok(())

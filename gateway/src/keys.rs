@@ -359,13 +359,23 @@ impl Keys {
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = documents.changed() => if changed.is_err() { break },
-                _ = sweep.tick() => self.lock().cache.sweep(Instant::now()),
+                _ = sweep.tick() => self.sweep(),
             }
         }
         self.flush();
         self.0.tasks.close();
         // Calls end by their own deadline.
         self.0.tasks.wait().await;
+    }
+
+    /// Wipes what is out of date although nobody asks for it.
+    fn sweep(&self) {
+        let mut state = self.lock();
+        state.cache.sweep(Instant::now());
+        let longest = self.0.options.kek_age + self.0.options.outage;
+        let spent = |kek: &mut Present| kek.made.elapsed() >= longest;
+        drop(state.present.take_if(spent));
+        drop(state.next.take_if(spent));
     }
 
     /// The provider of a KMS, or what keeps it from working; `None` if none has this ID.

@@ -8,7 +8,7 @@
 //! The context says what is sealed and where it belongs ("group document 17"), so that a sealed secret put in the place of
 //! another does not open. A fresh key for each message leaves no limit on their number.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
@@ -82,7 +82,10 @@ impl SealingKey {
                     .ok_or_else(|| SealingError::NoCredentials(name.clone()))?;
                 std::fs::read(PathBuf::from(folder).join(name)).map_err(|error| unreadable(error.to_string()))?
             }
-            Source::File(path) => std::fs::read(path).map_err(|error| unreadable(error.to_string()))?,
+            Source::File(path) => {
+                warn_if_open(path);
+                std::fs::read(path).map_err(|error| unreadable(error.to_string()))?
+            }
             Source::Env(name) => {
                 std::env::var(name).map_err(|_| unreadable("the variable is not set".into()))?.into_bytes()
             }
@@ -170,6 +173,15 @@ impl SealingKey {
         let key = UnboundKey::new(&AES_256_GCM, &material[..KEY]).map_err(|_| SealingError::Crypto)?;
         let nonce = Nonce::try_assume_unique_for_key(&material[KEY..]).map_err(|_| SealingError::Crypto)?;
         Ok((LessSafeKey::new(key), nonce))
+    }
+}
+
+/// A key that others can read is told, and used: in a container everybody may be the same person.
+fn warn_if_open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %path.display(), "the sealing key can be read by others; set its mode to 0600");
     }
 }
 

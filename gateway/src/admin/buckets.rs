@@ -57,6 +57,7 @@ pub(super) struct Encryption {
 
 /// Settings; what is missing stays.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = BucketSettings)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
     /// Unsigned requests may read.

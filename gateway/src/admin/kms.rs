@@ -290,9 +290,9 @@ pub(super) async fn remove(
     let known_objects = admin.ledger.known_objects(&id).await.ok();
     let active = document.active_kms.as_ref() == Some(&id);
     if query.confirm.as_deref() != Some(id.as_str()) {
-        let needed = known_objects.map_or("an unknown number of".into(), |count| count.to_string());
+        let known = known_objects.map_or("an unknown number of".into(), |count| count.to_string());
         let detail = format!(
-            "{needed} known objects need KMS {id} and will not be readable without it{}; repeat with confirm={id}",
+            "this gateway knows {known} objects that need KMS {id}, and there may be others; none will be readable without it{}; repeat with confirm={id}",
             if active { ", and no object can be encrypted until another KMS is active" } else { "" }
         );
         return Err(Problem::confirm(detail).with("known_objects", known_objects).with("active", active));

@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
 use crate::config::Secret;
-use crate::group::{GroupError, Refusal};
+use crate::group::{DocumentError, GroupError, Refusal};
 use crate::keys::KeysError;
 use crate::upstream::UpstreamError;
 
@@ -141,6 +141,7 @@ impl From<GroupError> for Problem {
         match error {
             GroupError::Refused(refusal) => refusal.into(),
             GroupError::Contended => Self::unavailable(error.to_string()),
+            GroupError::Document(error @ DocumentError::TooLong(_)) => Self::conflict(error.to_string()),
             GroupError::Document(error) => Self::internal(&error),
             GroupError::Storage(_) | GroupError::Deadline => {
                 tracing::warn!(%error, "group document cannot be changed");

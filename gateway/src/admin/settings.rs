@@ -11,6 +11,7 @@ use crate::group::{Floor, FormerPlace, Mapping};
 
 /// Settings of the group.
 #[derive(Serialize, ToSchema)]
+#[schema(as = GroupSettings)]
 pub(super) struct Settings {
     /// What is encrypted whatever toggles and policies say, besides the configuration of each gateway.
     floor: Floor,

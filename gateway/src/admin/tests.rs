@@ -117,6 +117,14 @@ async fn every_route_of_the_document_refuses_without_a_token_and_with_a_wrong_on
     let (status, document) = bench.send(Method::GET, "/api/v1/openapi.json", None, None).await;
     assert_eq!(status, StatusCode::OK);
     assert!(document["paths"]["/api/v1/kms"]["post"].is_object());
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["BucketSettings"]["properties"]["anonymous_reads"].is_object(), "no two schemas share a name");
+    assert!(schemas["GroupSettings"]["properties"]["floor"].is_object());
+    let text = document.to_string();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("text");
+        assert!(schemas[name].is_object(), "{name} is described");
+    }
     for path in ["/healthz", "/readyz"] {
         assert_eq!(bench.send(Method::GET, path, None, None).await.0, StatusCode::OK, "{path}");
     }

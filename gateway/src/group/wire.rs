@@ -342,3 +342,64 @@ pub(super) fn beginning(
     document.add_token("first", Token { name: "first start".into(), created: now, digest })?;
     Ok(document)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_with_everything_in_it_reads_back_as_it_was() {
+        let key = SealingKey::random().expect("random");
+        let secret = Secret::new("secret-of-admin".into());
+        let mut document = beginning("ADMIN", secret, "token", 5).expect("legal");
+        document.set_encryption("on", true, 6).expect("edits");
+        let mapping = super::super::document::Mapping { backend: "far".into(), backing_bucket: "b".into() };
+        document.change_bucket("mapped", |bucket| bucket.mapping = Some(mapping)).expect("edits");
+        let id: KmsId = "prod".parse().expect("legal");
+        let entry = KmsEntry { provider: "rsa".into(), added: 7, state: Zeroizing::new(vec![0, 255, 1]) };
+        document.add_kms(&id, entry).expect("adds");
+        document.activate_kms(&id).expect("activates");
+        let pattern = Pattern::try_from("pay*".to_owned()).expect("legal");
+        document.set_floor(Floor { encrypt: vec![pattern] }).expect("edits");
+        let place = FormerPlace {
+            bucket: "now".into(),
+            prefix: "a/".into(),
+            former_bucket: "then".into(),
+            former_prefix: String::new(),
+        };
+        document.set_former_places(vec![place.clone()]).expect("edits");
+        let first = Revision::first(document).expect("encodes");
+        let read = Revision::open(1, &first.seal(&key).expect("seals"), &key).expect("opens");
+        assert_eq!(read.mark, first.mark);
+        assert_eq!(read.body, first.body);
+        let document = &read.document;
+        assert_eq!(document.credential("ADMIN").expect("there").secret.expose(), "secret-of-admin");
+        assert_eq!(document.token("token"), Some("first"));
+        assert_eq!(document.kms[&id].state[..], [0, 255, 1]);
+        assert_eq!(document.active_kms, Some(id));
+        assert_eq!(document.former_places, [place]);
+        assert!(document.toggled("on") && document.floor_covers("payroll"));
+        let copy = read.copy().expect("copies");
+        assert!(read.next(copy, 9).expect("encodes").is_none(), "a copy that was not changed is the same");
+    }
+
+    #[test]
+    fn a_history_is_bounded_and_names_the_newest() {
+        let mut revision = Revision::first(super::super::document::tests::empty()).expect("encodes");
+        for _ in 0..RECENT + 10 {
+            let mut copy = revision.copy().expect("copies");
+            copy.kms_flushes += 1;
+            revision = revision.next(copy, 1).expect("encodes").expect("changed");
+        }
+        assert_eq!(revision.recent.len(), RECENT);
+        assert_eq!(revision.recent.last().map(|mark| mark.revision + 1), Some(revision.mark.revision));
+    }
+
+    #[test]
+    fn a_document_beyond_its_bound_is_not_written() {
+        let mut document = super::super::document::tests::empty();
+        let entry = KmsEntry { provider: "rsa".into(), added: 0, state: Zeroizing::new(vec![0; MAX_DOCUMENT]) };
+        document.add_kms(&"prod".parse().expect("legal"), entry).expect("adds");
+        assert!(matches!(Revision::first(document), Err(DocumentError::TooLong(_))));
+    }
+}

@@ -43,7 +43,7 @@ pub(super) async fn probe(inner: &Inner, provider: Arc<Provider>) -> Result<(), 
 }
 
 /// Runs `work` on a blocking thread, where RSA may compute and other providers may wait.
-async fn run<T: Send + 'static>(
+pub(super) async fn run<T: Send + 'static>(
     inner: &Inner,
     provider: Arc<Provider>,
     operation: &'static str,

@@ -260,3 +260,46 @@ async fn what_this_gateway_wrapped_opens_with_the_provider_alone() {
     let wrapping = keys.wrapping().await.expect("a key");
     Provider::Rsa(rsa("prod", &[0])).open(&wrapping.record).await.expect("opens");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kms_that_does_not_answer_is_given_up_at_the_deadline_and_its_place_is_free_when_it_does() {
+    let (keys, calls) =
+        keys(Options { call_deadline: Duration::from_millis(100), concurrent_calls: 1, ..Options::default() });
+    let provider = Arc::new(Provider::Rsa(rsa("prod", &[0])));
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let hangs = move |_: &Provider, _: &tokio::runtime::Handle| {
+        held.lock().expect("not poisoned").recv().expect("released");
+        Ok(())
+    };
+    let hung = call::run(&keys.0, Arc::clone(&provider), "unwrap", hangs).await;
+    assert!(matches!(hung, Err(KeysError::Deadline(_))));
+    // The only place is taken by the call that hangs.
+    let next = call::run(&keys.0, Arc::clone(&provider), "unwrap", |_, _| Ok(1)).await;
+    assert!(matches!(next, Err(KeysError::Deadline(_))));
+    release.send(()).expect("still held");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while call::run(&keys.0, Arc::clone(&provider), "unwrap", |_, _| Ok(1)).await.is_err() {
+        assert!(Instant::now() < deadline, "the place was never free again");
+    }
+    assert_eq!(calls.failed.load(Ordering::SeqCst), 1, "a call that never began is not counted");
+}
+
+#[tokio::test]
+async fn a_kms_that_is_unavailable_for_a_moment_is_asked_again_and_one_that_refuses_is_not() {
+    let (keys, calls) = keys(Options::default());
+    let provider = Arc::new(Provider::Rsa(rsa("prod", &[0])));
+    let tried = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tried);
+    let recovers = move |provider: &Provider, _: &tokio::runtime::Handle| match counted.fetch_add(1, Ordering::SeqCst) {
+        2 => Ok(()),
+        _ => Err(::kms::Error::Unavailable { kms: provider.id().clone(), reason: "a test".into() }),
+    };
+    call::run(&keys.0, Arc::clone(&provider), "wrap", recovers).await.expect("at the third attempt");
+    assert_eq!((calls.seen().0, calls.failed.load(Ordering::SeqCst)), (3, 2));
+    let refuses = |provider: &Provider, _: &tokio::runtime::Handle| {
+        Err::<(), _>(::kms::Error::Probe { kms: provider.id().clone() })
+    };
+    assert!(call::run(&keys.0, provider, "wrap", refuses).await.is_err());
+    assert_eq!(calls.seen().0, 4);
+}
