@@ -87,6 +87,11 @@ impl Condition {
         Ok(Self { node, cost, reads })
     }
 
+    /// Where the comments of a text are, as byte ranges.
+    pub(crate) fn comments(text: &str) -> Vec<std::ops::Range<usize>> {
+        scan::comments(text)
+    }
+
     /// Evaluates on facts.
     pub(crate) fn evaluate<'a>(&'a self, scope: &'a Scope<'a>) -> Result<bool, Fault> {
         eval::truth(&self.node, scope)

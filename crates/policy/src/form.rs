@@ -39,6 +39,11 @@ impl<'a> Form<'a> {
         None
     }
 
+    /// Place of an offset within a text.
+    pub(crate) fn place(&self, scalar: &Scalar, offset: usize) -> Position {
+        self.part.place(scalar, offset)
+    }
+
     /// Notes a problem at an offset within a text.
     pub(crate) fn problem_within(&mut self, scalar: &Scalar, offset: usize, path: &str, code: Code, message: String) {
         let at = self.part.place(scalar, offset);

@@ -12,7 +12,7 @@ use crate::limits::{
     MAX_NAME_CHARS, MAX_PRIORITY, MAX_TEXT_BYTES,
 };
 use crate::problem::{Code, Position, Problem, Problems};
-use crate::text::{self, Node, Part};
+use crate::text::{self, Node, Part, Scalar};
 
 /// A policy: the text as it was written, and what it says. Cheap to clone. Exists only if the text is free of errors.
 #[derive(Debug, Clone)]
@@ -375,6 +375,12 @@ fn condition(form: &mut Form<'_>, field: &Field<'_>) -> Option<(String, Conditio
         let message = "the condition is empty; leave `when` out where the policy always applies";
         return form.problem(field.node.at, &field.path, Code::CelSyntax, message);
     }
+    if let Some(offset) = swallowing_comment(form, scalar) {
+        let message = "where lines are folded, a comment goes on to the end of the condition and hides the lines below; \
+                       begin the condition with `|` instead of `>`";
+        form.problem_within(scalar, offset, &field.path, Code::CelSyntax, message.to_owned());
+        return None;
+    }
     match Condition::compile(&scalar.value) {
         Ok(condition) => Some((scalar.value.clone(), condition)),
         Err(problems) => {
@@ -384,6 +390,15 @@ fn condition(form: &mut Form<'_>, field: &Field<'_>) -> Option<(String, Conditio
             None
         }
     }
+}
+
+/// A comment that stands on several lines of the source, because YAML made one line of them: what was written as a
+/// condition would be ignored.
+fn swallowing_comment(form: &Form<'_>, scalar: &Scalar) -> Option<usize> {
+    Condition::comments(&scalar.value).into_iter().find_map(|comment| {
+        let last = comment.start + scalar.value[comment.clone()].trim_end().char_indices().next_back()?.0;
+        (form.place(scalar, comment.start).line != form.place(scalar, last).line).then_some(comment.start)
+    })
 }
 
 #[cfg(test)]

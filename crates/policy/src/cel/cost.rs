@@ -25,18 +25,29 @@ struct Extent {
 const fn extent(map: Map) -> Extent {
     match map {
         Map::Tags => Extent { entries: 10, name_bytes: 512, value_bytes: 1_024 },
-        Map::Metadata => Extent { entries: 64, name_bytes: 128, value_bytes: 2_048 },
+        Map::Metadata => Extent { entries: 64, name_bytes: 128, value_bytes: METADATA_BYTES },
         Map::Labels => Extent { entries: 32, name_bytes: 63, value_bytes: 63 },
     }
 }
 
-/// Cost of a whole condition.
-pub(super) fn of(node: &Node) -> u64 {
-    cost(node, 0)
+/// All of an object's metadata, names and values.
+const METADATA_BYTES: u64 = 2_048;
+
+/// The variable of the comprehension around.
+#[derive(Clone, Copy, Default)]
+struct Variable {
+    /// The most bytes that it has; over metadata on average, because the bound there is on the whole.
+    bytes: u64,
+    /// The map whose names it runs over.
+    over: Option<Map>,
 }
 
-/// `variable` is the most bytes that the variable around can have.
-fn cost(node: &Node, variable: u64) -> u64 {
+/// Cost of a whole condition.
+pub(super) fn of(node: &Node) -> u64 {
+    cost(node, Variable::default())
+}
+
+fn cost(node: &Node, variable: Variable) -> u64 {
     let below = |node: &Node| cost(node, variable);
     let bytes = |node: &Node| bytes(node, variable);
     let own = match node {
@@ -57,7 +68,7 @@ fn cost(node: &Node, variable: u64) -> u64 {
         Node::Compare(_, _, both) | Node::StartsWith(both) | Node::EndsWith(both) => {
             below(&both[0]) + below(&both[1]) + bytes(&both[0]).min(bytes(&both[1])) / 16
         }
-        Node::Contains(both) => below(&both[0]) + below(&both[1]) + ALLOCATION + bytes(&both[0]) * 2,
+        Node::Contains(both) => below(&both[0]) + below(&both[1]) + ALLOCATION + bytes(&both[0]),
         Node::Arithmetic(_, both) => {
             let joined = bytes(&both[0]) + bytes(&both[1]);
             below(&both[0]) + below(&both[1]) + if joined > 0 { ALLOCATION + joined / 8 } else { 0 }
@@ -72,17 +83,23 @@ fn cost(node: &Node, variable: u64) -> u64 {
         }
         Node::Quantify(_, inner) => {
             let (range, body) = inner.as_ref();
-            let (entries, setup, longest) = match range {
+            let (entries, setup, each) = match range {
                 Range::List(list) => {
-                    let setup = ALLOCATION + list.iter().map(|element| cost(element, 0)).sum::<u64>();
-                    (list.len() as u64, setup, list.iter().map(bytes).max().unwrap_or(0))
+                    let setup = ALLOCATION + list.iter().map(|element| cost(element, Variable::default())).sum::<u64>();
+                    let longest = list.iter().map(bytes).max().unwrap_or(0);
+                    (list.len() as u64, setup, Variable { bytes: longest, over: None })
                 }
                 Range::Names(map) => {
                     let extent = extent(*map);
-                    (extent.entries, ALLOCATION + extent.entries * extent.entries * 4, extent.name_bytes)
+                    let setup = ALLOCATION + extent.entries * extent.entries * 4;
+                    let bytes = match map {
+                        Map::Metadata => METADATA_BYTES / extent.entries,
+                        Map::Tags | Map::Labels => extent.name_bytes,
+                    };
+                    (extent.entries, setup, Variable { bytes, over: Some(*map) })
                 }
             };
-            setup.saturating_add(entries.saturating_mul(STEP + cost(body, longest)))
+            setup.saturating_add(entries.saturating_mul(STEP + cost(body, each)))
         }
         Node::ToInt(a) | Node::ToTime(a) | Node::ToSpan(a) => below(a) + ALLOCATION + bytes(a),
         Node::ToStr(a) => below(a) + 2 * ALLOCATION,
@@ -91,7 +108,7 @@ fn cost(node: &Node, variable: u64) -> u64 {
 }
 
 /// The most bytes that the text of a node can have; 0 for what is not a text.
-fn bytes(node: &Node, variable: u64) -> u64 {
+fn bytes(node: &Node, variable: Variable) -> u64 {
     match node {
         Node::Str(s) => s.len() as u64,
         Node::Fact(fact) => match fact {
@@ -100,7 +117,12 @@ fn bytes(node: &Node, variable: u64) -> u64 {
             Fact::Bucket | Fact::Operation | Fact::StorageClass | Fact::SourceIp => 64,
             Fact::Size | Fact::Time => 0,
         },
-        Node::Variable => variable,
+        Node::Variable => variable.bytes,
+        Node::MapGet(Map::Metadata, name)
+            if matches!(**name, Node::Variable) && matches!(variable.over, Some(Map::Metadata)) =>
+        {
+            METADATA_BYTES / extent(Map::Metadata).entries
+        }
         Node::MapGet(map, _) => extent(*map).value_bytes,
         Node::If(parts) => bytes(&parts[1], variable).max(bytes(&parts[2], variable)),
         Node::Arithmetic(Arithmetic::Add, both) => bytes(&both[0], variable) + bytes(&both[1], variable),

@@ -4,6 +4,8 @@
 //! here first, by an upper estimate that needs no grammar: per bracket level, the operators and postfixes that stand
 //! in one chain. The exact depth is measured on the tree afterwards.
 
+use std::ops::Range;
+
 use super::CelProblem;
 use crate::limits::{MAX_CEL_BYTES, MAX_CEL_DEPTH};
 use crate::problem::Code;
@@ -53,15 +55,8 @@ pub(super) fn check(text: &str) -> Result<(), CelProblem> {
     let mut at = 0;
     while at < bytes.len() {
         let start = at;
-        at = match bytes[at] {
-            b'"' | b'\'' => skip_string(bytes, at, false),
-            b'r' | b'R' if matches!(bytes.get(at + 1), Some(b'"' | b'\'')) => skip_string(bytes, at + 1, true),
-            b'/' if bytes.get(at + 1) == Some(&b'/') => {
-                bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n)
-            }
-            b if b.is_ascii_alphanumeric() || b == b'_' => skip_word(bytes, at),
-            _ => at + 1,
-        };
+        let (end, kind) = token(bytes, at);
+        at = end;
         let nested = levels.len() > 1;
         let level = levels.last_mut().expect("the outermost level is never popped");
         match bytes[start] {
@@ -75,7 +70,7 @@ pub(super) fn check(text: &str) -> Result<(), CelProblem> {
                 closed = closed.saturating_sub(levels.last().map_or(0, Level::chain));
             }
             b'.' => level.postfixes += 1,
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' if at == start + 1 => {
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' if kind == Token::Sign => {
                 if bytes.get(at) == Some(&b'=') {
                     at += 1;
                 }
@@ -102,6 +97,45 @@ pub(super) fn check(text: &str) -> Result<(), CelProblem> {
         }
     }
     Ok(())
+}
+
+/// Where comments are: from their `//` to the end of their line.
+pub(super) fn comments(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut comments = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (end, kind) = token(bytes, at);
+        if kind == Token::Comment {
+            comments.push(at..end);
+        }
+        at = end;
+    }
+    comments
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Text,
+    Comment,
+    Word,
+    Sign,
+}
+
+/// The end of the token at `at`, and what it is.
+fn token(bytes: &[u8], at: usize) -> (usize, Token) {
+    match bytes[at] {
+        b'"' | b'\'' => (skip_string(bytes, at, false), Token::Text),
+        b'r' | b'R' if matches!(bytes.get(at + 1), Some(b'"' | b'\'')) => {
+            (skip_string(bytes, at + 1, true), Token::Text)
+        }
+        b'/' if bytes.get(at + 1) == Some(&b'/') => {
+            let end = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n);
+            (end, Token::Comment)
+        }
+        b if b.is_ascii_alphanumeric() || b == b'_' => (skip_word(bytes, at), Token::Word),
+        _ => (at + 1, Token::Sign),
+    }
 }
 
 fn skip_word(bytes: &[u8], at: usize) -> usize {

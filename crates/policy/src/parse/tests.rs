@@ -134,6 +134,18 @@ fn a_problem_in_a_condition_is_placed_on_its_character_in_every_style() {
 }
 
 #[test]
+fn a_comment_may_not_hide_the_lines_below_it() {
+    let with = |style: &str| {
+        with_spec(&format!(
+            "spec:\n  effect: deny\n  when: {style}\n    object.key == 'a//b' // why\n    || object.size > 1 // last\n"
+        ))
+    };
+    assert_eq!(problems(&with(">-")), ["7:26:cel-syntax"]);
+    assert!(problems(&with("|")).is_empty());
+    assert!(problems(&with_spec("spec: {effect: deny, when: \"object.key == 'a' // why\"}\n")).is_empty());
+}
+
+#[test]
 fn all_independent_mistakes_are_told_at_once() {
     let text = with_spec("spec:\n  mode: x\n  when: object.a == 1 && foo\n  buckets: ['?']\n  colour: red\n");
     assert_eq!(
