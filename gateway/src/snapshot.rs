@@ -367,7 +367,7 @@ impl Policies {
     /// Uploads that were begun under another revision than the current one and are still open.
     pub fn uploads_from_before(&self) -> OpenUploads {
         let revision = self.read().snapshot.revision;
-        self.lock_uploads().from_before(revision)
+        self.lock_uploads().older_than(revision)
     }
 
     fn swap(&self, change: &mut Change, snapshot: Snapshot) -> Arc<Snapshot> {

@@ -48,7 +48,7 @@ impl Uploads {
         self.0 = found.into_iter().map(|upload| (upload.id.clone(), upload)).collect();
     }
 
-    pub(super) fn from_before(&self, current: Option<Revision>) -> OpenUploads {
+    pub(super) fn older_than(&self, current: Option<Revision>) -> OpenUploads {
         let mut open = OpenUploads::default();
         for upload in self.0.values().filter(|upload| upload.revision != current) {
             open.count += 1;

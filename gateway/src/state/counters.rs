@@ -131,26 +131,26 @@ impl Counters {
             };
             let number = |name: &'static str| -> Result<u64, Failure> {
                 let Some(found) = bytes(name)? else { return Ok(0) };
-                Ok(u64::from_be_bytes(found.try_into().map_err(|_| Failure::record("meta", name))?))
+                Ok(u64::from_be_bytes(found.try_into().map_err(|_| Failure::record("meta", &name))?))
             };
             let time = |name| -> Result<i64, Failure> { Ok(i64::try_from(number(name)?).unwrap_or(i64::MAX)) };
             if number("format")? != FORMAT {
-                return Err(Failure::record("meta", "it was written by another version"));
+                return Err(Failure::record("meta", &"it was written by another version"));
             }
             let series = bytes("series")?
                 .and_then(|found| Uuid::from_slice(&found).ok())
-                .ok_or_else(|| Failure::record("meta", "the series is no UUID"))?;
+                .ok_or_else(|| Failure::record("meta", &"the series is no UUID"))?;
             let mut counts = HashMap::new();
             for row in tx.open_table(COUNTS)?.iter()? {
                 let (key, value) = row?;
-                let key = Key::from_bytes(key.value()).map_err(|error| Failure::record("counts", error))?;
+                let key = Key::from_bytes(key.value()).map_err(|error| Failure::record("counts", &error))?;
                 let (objects, bytes) = value.value();
                 counts.insert(key, Count { objects, bytes });
             }
             let mut open = BTreeMap::new();
             for row in tx.open_table(INTENTS)?.iter()? {
                 let (id, value) = row?;
-                let intent = Open::from_bytes(value.value()).map_err(|error| Failure::record("intents", error))?;
+                let intent = Open::from_bytes(value.value()).map_err(|error| Failure::record("intents", &error))?;
                 open.insert(id.value(), intent);
             }
             let mut kms = KmsCalls::new();
@@ -306,7 +306,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn record(table: &'static str, reason: impl ToString) -> Self {
+    fn record(table: &'static str, reason: &dyn std::fmt::Display) -> Self {
         Self::Record { table, reason: reason.to_string() }
     }
 }

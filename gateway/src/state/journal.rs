@@ -19,8 +19,9 @@ mod segment;
 mod tests;
 mod totals;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,9 @@ struct Inner {
     writer: Writer,
     /// Open intents whose request is at work in this process.
     live: HashSet<u64>,
+    /// How many open intents each object has, by the hash of its place: nearly always one.
+    places: HashMap<u64, u32>,
+    hasher: RandomState,
     gap_ms: u64,
     failing: bool,
 }
@@ -124,8 +128,16 @@ impl Journal {
         let alive_path = folder.join("alive");
         let mut last_alive = read_alive(&alive_path).unwrap_or(0).max(stored.flushed_ms);
         for record in replay.records {
-            if let Record::Intent { open, .. } = &record {
-                last_alive = last_alive.max(open.at_ms);
+            if let Record::Intent { open: new, .. } = &record {
+                last_alive = last_alive.max(new.at_ms);
+                // As `contest` did when it was written; what it did to the earlier one is not in the journal.
+                let contested =
+                    |open: &Open| open.same_object(new) && (new.fact == Fact::None || new.fact == open.fact);
+                let ids: Vec<u64> =
+                    totals.open().iter().filter(|(_, open)| contested(open)).map(|(id, _)| *id).collect();
+                for id in ids {
+                    totals.make_unrecognisable_by_etag(id);
+                }
             }
             totals.apply(record);
         }
@@ -147,8 +159,16 @@ impl Journal {
         }
         let writer = Writer::begin(&folder, stored.series, replay.last + 1).map_err(failed)?;
         let alive = File::options().create(true).truncate(false).write(true).open(&alive_path).map_err(failed)?;
-        let inner =
-            Inner { totals, writer, live: HashSet::new(), gap_ms: stored.gap_ms.saturating_add(gap), failing: false };
+        let mut inner = Inner {
+            totals,
+            writer,
+            live: HashSet::new(),
+            places: HashMap::new(),
+            hasher: RandomState::new(),
+            gap_ms: stored.gap_ms.saturating_add(gap),
+            failing: false,
+        };
+        inner.contest_left();
         let shared = Shared { folder, inner: Mutex::new(inner), alive, unsettled: Notify::new() };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -170,7 +190,7 @@ impl Journal {
         };
         let mut inner = self.shared.lock();
         let id = inner.totals.next_id();
-        inner.contest(&open);
+        let open = inner.contest(open);
         inner.live.insert(id);
         inner.append(Record::Intent { id, open });
         Pending { journal: self.clone(), id, told: false }
@@ -179,7 +199,7 @@ impl Journal {
     fn outcome(&self, id: u64, other: Option<(Outcome, u64)>) {
         let mut inner = self.shared.lock();
         inner.live.remove(&id);
-        inner.append(Record::Outcome { id, other });
+        inner.close(id, other);
     }
 
     fn abandon(&self, id: u64) {
@@ -207,15 +227,10 @@ impl Journal {
         let Some(open) = inner.totals.open().get(&id).filter(|_| !inner.live.contains(&id)) else {
             return Verdict::Indeterminate;
         };
-        let twin = |(other, found): (&u64, &Open)| *other != id && found.same_object(open) && found.fact == open.fact;
-        let contested = matches!(open.fact, Fact::Etag { .. }) && inner.totals.open().iter().any(twin);
-        let verdict = open.judge(seen, contested, now_ms());
+        let (verdict, bytes) = (open.judge(seen, now_ms()), open.bytes);
         match verdict {
-            Verdict::Stored => inner.append(Record::Outcome { id, other: None }),
-            Verdict::Indeterminate => {
-                let bytes = open.bytes;
-                inner.append(Record::Outcome { id, other: Some((Outcome::Indeterminate, bytes)) });
-            }
+            Verdict::Stored => inner.close(id, None),
+            Verdict::Indeterminate => inner.close(id, Some((Outcome::Indeterminate, bytes))),
             Verdict::LookAgain => {}
         }
         verdict
@@ -312,30 +327,64 @@ impl Inner {
         self.totals.open().iter().map(|(id, open)| (*id, open)).filter(|(id, _)| !self.live.contains(id))
     }
 
-    /// A new write of the same object makes an unsettled one that is known by its ETag unrecognisable: the client tries
-    /// again with the same bytes.
-    fn contest(&mut self, new: &Open) {
-        if self.live.len() == self.totals.open().len() {
-            return;
+    /// Two writes of the same bytes to the same object, open at the same time, cannot be told apart by their `ETag`: the
+    /// client tries again, or two clients do the same. Neither is recognised then.
+    fn contest(&mut self, mut new: Open) -> Open {
+        let others = self.places.entry(new.place(&self.hasher)).or_default();
+        *others += 1;
+        if *others > 1 && matches!(new.fact, Fact::Etag { .. }) {
+            let same = |(_, open): &(&u64, &Open)| open.same_object(&new) && open.fact == new.fact;
+            let contested: Vec<u64> = self.totals.open().iter().filter(same).map(|(id, _)| *id).collect();
+            for id in &contested {
+                self.totals.make_unrecognisable_by_etag(*id);
+            }
+            if !contested.is_empty() {
+                new.fact = Fact::None;
+            }
         }
-        let contested: Vec<u64> = self
-            .unsettled()
-            .filter(|(_, open)| matches!(open.fact, Fact::Etag { .. }) && open.same_object(new))
-            .map(|(id, _)| id)
-            .collect();
-        for id in contested {
-            self.totals.make_unrecognisable(id);
+        new
+    }
+
+    /// The same, among what the last life left.
+    fn contest_left(&mut self) {
+        let mut seen: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (id, open) in self.totals.open() {
+            let place = open.place(&self.hasher);
+            *self.places.entry(place).or_default() += 1;
+            seen.entry(place).or_default().push(*id);
         }
+        for ids in seen.into_values().filter(|ids| ids.len() > 1) {
+            for id in ids {
+                self.totals.make_unrecognisable_by_etag(id);
+            }
+        }
+    }
+
+    fn close(&mut self, id: u64, other: Option<(Outcome, u64)>) {
+        if let Some(open) = self.totals.open().get(&id) {
+            let place = open.place(&self.hasher);
+            if let Some(others) = self.places.get_mut(&place) {
+                *others -= 1;
+                if *others == 0 {
+                    self.places.remove(&place);
+                }
+            }
+        }
+        self.append(Record::Outcome { id, other });
     }
 }
 
 impl Open {
+    fn place(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one((&self.key.bucket, &self.object))
+    }
+
     fn same_object(&self, other: &Self) -> bool {
         self.object == other.object && self.key.bucket == other.key.bucket
     }
 
     /// Never guesses: an object that is not there, or is another one, may have been overwritten or deleted since.
-    fn judge(&self, seen: Option<&Seen>, contested: bool, now_ms: i64) -> Verdict {
+    fn judge(&self, seen: Option<&Seen>, now_ms: i64) -> Verdict {
         let until = self.until_ms.unwrap_or(now_ms);
         let recognised = match (&self.fact, seen) {
             (Fact::None, _) => return Verdict::Indeterminate,
@@ -343,7 +392,7 @@ impl Open {
             (Fact::Mark(mark), Some(seen)) => seen.mark.as_ref() == Some(mark),
             (Fact::Etag { etag, size }, Some(seen)) => {
                 let written = self.at_ms.saturating_sub(CLOCK_MS)..=until.saturating_add(CLOCK_MS);
-                !contested && seen.etag == *etag && seen.size == *size && written.contains(&seen.modified_ms)
+                seen.etag == *etag && seen.size == *size && written.contains(&seen.modified_ms)
             }
         };
         if recognised {

@@ -1,12 +1,12 @@
-//! Plaintext sizes for lists: (bucket, key, ETag) → encrypted or not, size, KMS ID.
+//! Plaintext sizes for lists: (bucket, key, `ETag`) → encrypted or not, size, KMS ID.
 //!
 //! ```text
 //!  record ──▶ overlay (memory, visible at once) ──each 200 ms or 1,000 objects──▶ ledger.redb
 //!  look_up ──▶ overlay, then database ──▶ Known | a miss: the caller looks at the storage
 //! ```
-//! Filled by writes and by what lists had to look up. An entry is bound to its ETag, so that one that is out of date is a
+//! Filled by writes and by what lists had to look up. An entry is bound to its `ETag`, so that one that is out of date is a
 //! miss and not a wrong size. Nothing here has to be kept: the file may be deleted at any time, an error inside is a miss.
-//! Buckets and keys are the client's. Of one key, the last [`VERSIONS`] ETags are kept.
+//! Buckets and keys are the client's. Of one key, the last [`VERSIONS`] `ETags` are kept.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StateError;
 
-/// ETags kept of one key: versions in a versioned bucket.
+/// `ETags` kept of one key: versions in a versioned bucket.
 pub const VERSIONS: usize = 8;
 /// The overlay is written when it holds this many keys.
 const BATCH: usize = 1_000;
@@ -77,9 +77,12 @@ struct Shared {
 /// What is not in the database yet. `writing` is the batch on its way there, still visible.
 #[derive(Default)]
 struct Overlay {
-    fresh: HashMap<(Box<str>, Box<str>), Change>,
-    writing: Arc<HashMap<(Box<str>, Box<str>), Change>>,
+    fresh: Batch,
+    writing: Arc<Batch>,
 }
+
+/// Changes by (bucket, key).
+type Batch = HashMap<(Box<str>, Box<str>), Change>;
 
 /// What a batch does to one key.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +131,7 @@ impl Ledger {
         self.shared.lock().fresh.insert((Box::from(bucket), Box::from(key)), change);
     }
 
-    /// What is known of (key, ETag) pairs of one bucket, in their order. A miss says nothing about the object.
+    /// What is known of (key, `ETag`) pairs of one bucket, in their order. A miss says nothing about the object.
     pub async fn look_up(&self, bucket: &str, items: Vec<(String, String)>) -> Vec<Option<Known>> {
         let ledger = self.clone();
         let bucket = bucket.to_owned();
@@ -248,7 +251,7 @@ impl Ledger {
         result
     }
 
-    fn write_batch(&self, batch: &HashMap<(Box<str>, Box<str>), Change>) -> Result<(), redb::Error> {
+    fn write_batch(&self, batch: &Batch) -> Result<(), redb::Error> {
         let mut tx = self.shared.db.begin_write()?;
         tx.set_durability(Durability::None).map_err(|error| redb::StorageError::Io(std::io::Error::other(error)))?;
         {

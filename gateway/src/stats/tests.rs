@@ -18,7 +18,7 @@ fn plain(stats: &Stats, bucket: &str, bytes: u64) {
     stats.count(Count { bucket, policy: None, outcome: Outcome::Plain, direction: Direction::Out, bytes });
 }
 
-fn intent<'a>(key: &'a str, fact: Fact) -> Intent<'a> {
+fn intent(key: &str, fact: Fact) -> Intent<'_> {
     Intent { bucket: "b", key, policy: Some("p"), outcome: Outcome::Encrypted, bytes: 10, fact }
 }
 

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A certificate is renewed between this part of its life and a tenth later.
 const HALF: f64 = 0.5;
 /// Longest wait in one piece, so that a clock that is set is noticed.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// Who the gateway is after its enrolment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,7 +289,7 @@ async fn renew(shared: &Shared, identity: &Identity) -> Duration {
             if now_ms() >= identity.not_after_ms {
                 Duration::from_secs(5).mul_f64(1.0 + random())
             } else {
-                Duration::from_secs(60).mul_f64(1.0 + random())
+                Duration::from_mins(1).mul_f64(1.0 + random())
             }
         }
     }

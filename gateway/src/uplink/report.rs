@@ -18,7 +18,7 @@ use super::{Shared, off_thread};
 use crate::state::now_ms;
 
 /// Time for one report to be acknowledged; a late one is Central's way to slow its gateways down.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 /// At a stop, the last report has this long.
 const LAST: Duration = Duration::from_secs(3);
 /// How often the inventory is taken.
@@ -27,7 +27,7 @@ const INVENTORY: Duration = Duration::from_secs(30);
 const DENSE: u64 = 600;
 /// and once a minute up to this many; further ones would tell nothing that the next does not.
 const SPARSE: u64 = 3_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 struct Reporter<'a> {
     shared: &'a Shared,

@@ -79,7 +79,7 @@ mod tests {
     fn a_token_gives_address_fingerprints_and_secret() {
         let fingerprint = "ab".repeat(32);
         let text = token(&format!(r#"{{"a":"https://central:9101","c":["{fingerprint}"],"s":"hush"}}"#));
-        let token = Token::parse(&format!(" {text}\n")).ok().expect("a whole token");
+        let token = Token::parse(&format!(" {text}\n")).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(token.address.as_str(), "https://central:9101/");
         assert_eq!(token.fingerprints, [[0xab; 32]]);
         assert_eq!(*token.secret, "hush");

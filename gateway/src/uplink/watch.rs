@@ -33,7 +33,7 @@ const FIRST: Duration = Duration::from_secs(20);
 /// Time between two heartbeats until Central says otherwise.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Wait after a refusal that an administrator has to lift.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_mins(1);
 /// A bundle that the local disk refused is tried again after this.
 const RETRY_LOCAL: Duration = Duration::from_secs(10);
 /// The note of the last epoch that Central is known to know.

@@ -35,7 +35,7 @@ pub struct Key {
 pub enum Fact {
     /// A text unique to this write, that the storage shows again.
     Mark(String),
-    /// ETag (without quotes) and stored size; together with the time of the write.
+    /// `ETag` (without quotes) and stored size; together with the time of the write.
     Etag {
         /// As the storage will say it.
         etag: String,

@@ -214,6 +214,21 @@ fn what_the_client_sends_again_is_not_taken_for_the_first_attempt() {
 }
 
 #[test]
+fn two_writes_of_the_same_bytes_at_once_are_not_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let life = Life::begin(folder.path());
+    let first = life.journal.intent(key("b", Outcome::Plain), "object", 5, etag("e"));
+    let second = life.journal.intent(key("b", Outcome::Plain), "object", 5, etag("e"));
+    second.done();
+    let copy = killed(folder.path());
+    drop(first);
+    let next = Life::begin(copy.path());
+    let (id, open) = next.journal.unsettled().pop_first().expect("one");
+    assert_eq!(next.journal.settle(id, Some(&seen("e", open.at_ms))), Verdict::Indeterminate);
+    assert_eq!(next.counts()[&key("b", Outcome::Plain)].objects, 1);
+}
+
+#[test]
 fn nothing_is_recognised_by_less_than_all_of_its_fact() {
     let open = Open {
         at_ms: 100_000,
@@ -224,23 +239,17 @@ fn nothing_is_recognised_by_less_than_all_of_its_fact() {
         fact: etag("e"),
     };
     let late = 110_000 + GRACE_MS + 1;
-    let judge =
-        |fact: Fact, seen: Option<Seen>, contested| Open { fact, ..open.clone() }.judge(seen.as_ref(), contested, late);
-    assert_eq!(judge(etag("e"), Some(seen("e", 105_000)), false), Verdict::Stored);
-    assert_eq!(
-        judge(etag("e"), Some(seen("e", 105_000)), true),
-        Verdict::Indeterminate,
-        "two writes of the same bytes"
-    );
-    assert_eq!(judge(etag("e"), Some(seen("other", 105_000)), false), Verdict::Indeterminate);
-    assert_eq!(judge(etag("e"), Some(Seen { size: 6, ..seen("e", 105_000) }), false), Verdict::Indeterminate);
-    assert_eq!(judge(etag("e"), Some(seen("e", 90_000)), false), Verdict::Indeterminate, "it was there before");
-    assert_eq!(judge(etag("e"), Some(seen("e", 120_000)), false), Verdict::Indeterminate, "it came after the kill");
-    assert_eq!(judge(etag("e"), None, false), Verdict::Indeterminate, "it may have been deleted since");
+    let judge = |fact: Fact, seen: Option<Seen>| Open { fact, ..open.clone() }.judge(seen.as_ref(), late);
+    assert_eq!(judge(etag("e"), Some(seen("e", 105_000))), Verdict::Stored);
+    assert_eq!(judge(etag("e"), Some(seen("other", 105_000))), Verdict::Indeterminate);
+    assert_eq!(judge(etag("e"), Some(Seen { size: 6, ..seen("e", 105_000) })), Verdict::Indeterminate);
+    assert_eq!(judge(etag("e"), Some(seen("e", 90_000))), Verdict::Indeterminate, "it was there before");
+    assert_eq!(judge(etag("e"), Some(seen("e", 120_000))), Verdict::Indeterminate, "it came after the kill");
+    assert_eq!(judge(etag("e"), None), Verdict::Indeterminate, "it may have been deleted since");
     let marked = |mark: &str| Some(Seen { mark: Some(mark.into()), ..seen("x", 0) });
-    assert_eq!(judge(Fact::Mark("m".into()), marked("m"), false), Verdict::Stored);
-    assert_eq!(judge(Fact::Mark("m".into()), marked("n"), false), Verdict::Indeterminate);
-    assert_eq!(judge(Fact::None, Some(seen("e", 105_000)), false), Verdict::Indeterminate);
+    assert_eq!(judge(Fact::Mark("m".into()), marked("m")), Verdict::Stored);
+    assert_eq!(judge(Fact::Mark("m".into()), marked("n")), Verdict::Indeterminate);
+    assert_eq!(judge(Fact::None, Some(seen("e", 105_000))), Verdict::Indeterminate);
 }
 
 #[test]

@@ -122,9 +122,11 @@ impl Totals {
         }
     }
 
-    /// An open intent can no longer be told by its ETag.
-    pub(super) fn make_unrecognisable(&mut self, id: u64) {
-        if let Some(open) = self.open.get_mut(&id) {
+    /// An open intent can no longer be told by its `ETag`.
+    pub(super) fn make_unrecognisable_by_etag(&mut self, id: u64) {
+        if let Some(open) = self.open.get_mut(&id)
+            && matches!(open.fact, super::record::Fact::Etag { .. })
+        {
             open.fact = super::record::Fact::None;
             self.changed_open.insert(id);
         }

@@ -1,4 +1,4 @@
-//! The ledger: visible at once, bound to the ETag, never needed.
+//! The ledger: visible at once, bound to the `ETag`, never needed.
 
 use std::collections::BTreeMap;
 
