@@ -56,6 +56,8 @@ use crate::stats::{Stats, UpstreamResult};
 use crate::upstream::{Body, Upstream, Upstreams};
 use error::Error;
 
+#[cfg(test)]
+pub(crate) use multipart::field as multipart_field;
 pub use multipart::Uploads;
 pub use put::mark_of_headers;
 

@@ -381,7 +381,7 @@ fn renamed(request: &Request, id: &str) -> String {
 }
 
 /// The text of the first element of that name.
-pub(super) fn field(document: &[u8], name: &[u8]) -> Option<String> {
+pub(crate) fn field(document: &[u8], name: &[u8]) -> Option<String> {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_reader(document);
     let (mut inside, mut text) = (false, String::new());
