@@ -33,7 +33,7 @@ use crate::{db, jobs, operators, routes};
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Longest wait for the database at the start: a machine that boots starts it beside us.
-const DATABASE: Duration = Duration::from_secs(60);
+const DATABASE: Duration = Duration::from_mins(1);
 
 /// What REST handlers get. Cheap to clone.
 #[derive(Clone)]
@@ -217,7 +217,7 @@ async fn housekeeping(app: App, stop: CancellationToken) -> Result<(), Error> {
             if app.database_answers.swap(answers, Ordering::Relaxed) != answers {
                 tracing::warn!(answers, "database changes its state");
             }
-            if round % 900 == 0
+            if round.is_multiple_of(900)
                 && answers
                 && let Err(error) = operators::sweep(&app.db).await
             {

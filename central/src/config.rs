@@ -20,7 +20,7 @@ const SECTIONS: &[&str] =
 
 /// Everything that can be configured.
 pub struct Config {
-    /// PostgreSQL.
+    /// Where everything durable is.
     pub database: Database,
     /// Addresses that are listened on.
     pub listen: Listen,
@@ -161,7 +161,7 @@ impl Config {
 
     fn read(r: &mut Reader) -> Self {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        let (second, day) = (Duration::from_secs(1), Duration::from_hours(24));
         let console = r.value("listen.console", loopback(9100), address);
         let sessions = Sessions {
             lifetime: r.value("sessions.lifetime", day / 2, duration(60 * second, 30 * day)),
@@ -219,39 +219,61 @@ impl Config {
 impl fmt::Display for Config {
     /// The effective configuration as TOML, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |duration: Duration| format!("{}ms", duration.as_millis());
-        let (d, l, p, g, s) = (&self.database, &self.listen, &self.public, &self.gateways, &self.sessions);
-        writeln!(f, "[database]\nurl = {:?}\nconnections = {}", redacted(&d.url), d.connections)?;
-        writeln!(f, "ingest_connections = {}\nnotify = {}", d.ingest_connections, d.notify)?;
-        writeln!(f, "\n[listen]\nconsole = \"{}\"\ngrpc = \"{}\"\nmetrics = \"{}\"", l.console, l.grpc, l.metrics)?;
-        if let Some(path) = &l.addresses_file {
-            writeln!(f, "addresses_file = {path:?}")?;
+        let mut section = "";
+        for (path, value) in self.effective() {
+            let Some(value) = value else { continue };
+            let (of, key) = path.split_once('.').unwrap_or(("", path));
+            if of != section {
+                writeln!(f, "{}[{of}]", if section.is_empty() { "" } else { "\n" })?;
+                section = of;
+            }
+            writeln!(f, "{key} = {value}")?;
         }
-        writeln!(f, "\n[public]")?;
-        if let Some(grpc) = &p.grpc {
-            writeln!(f, "grpc = {grpc:?}")?;
-        }
-        writeln!(f, "names = {:?}\norigins = {:?}\nsecure_cookies = {}", p.names, p.origins, p.secure_cookies)?;
-        writeln!(f, "\n[sealing]\nkey = {:?}\n\n[admin]", self.sealing.key.to_string())?;
-        if self.admin.password.is_some() {
-            writeln!(f, "password = \"(set)\"")?;
-        }
-        if let Some(path) = &self.admin.token_file {
-            writeln!(f, "token_file = {path:?}")?;
-        }
-        writeln!(f, "\n[gateways]\nreport_interval = \"{}\"", seconds(g.report_interval))?;
-        writeln!(f, "heartbeat_interval = \"{}\"", seconds(g.heartbeat_interval))?;
-        writeln!(f, "certificate_lifetime = \"{}\"", seconds(g.certificate_lifetime))?;
-        writeln!(f, "renewal_window = \"{}\"", seconds(g.renewal_window))?;
-        writeln!(f, "\n[sessions]\nlifetime = \"{}\"\nidle = \"{}\"", seconds(s.lifetime), seconds(s.idle))?;
-        writeln!(f, "lockout_after = {}\nlockout = \"{}\"", s.lockout_after, seconds(s.lockout))?;
-        writeln!(f, "\n[limits]\ngrpc_connections = {}", self.limits.grpc_connections)?;
-        writeln!(f, "grpc_handshakes = {}", self.limits.grpc_handshakes)?;
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Every setting with its value, in the order of the sections; `None` where it has none.
+    fn effective(&self) -> Vec<(&'static str, Option<toml::Value>)> {
+        use toml::Value;
+        let text = |text: &dyn fmt::Display| Some(Value::String(text.to_string()));
+        let ms = |duration: &Duration| Some(Value::String(format!("{}ms", duration.as_millis())));
+        let number = |number: u32| Some(Value::Integer(number.into()));
+        let file = |path: &Option<PathBuf>| path.as_ref().and_then(|path| text(&path.display()));
+        let texts = |list: &[String]| Some(Value::Array(list.iter().cloned().map(Value::String).collect()));
         let format = match self.log.format {
             telemetry::log::Format::Text => "text",
             telemetry::log::Format::Json => "json",
         };
-        writeln!(f, "\n[log]\nformat = \"{format}\"")
+        vec![
+            ("database.url", text(&redacted(&self.database.url))),
+            ("database.connections", number(self.database.connections)),
+            ("database.ingest_connections", number(self.database.ingest_connections)),
+            ("database.notify", Some(Value::Boolean(self.database.notify))),
+            ("listen.console", text(&self.listen.console)),
+            ("listen.grpc", text(&self.listen.grpc)),
+            ("listen.metrics", text(&self.listen.metrics)),
+            ("listen.addresses_file", file(&self.listen.addresses_file)),
+            ("public.grpc", self.public.grpc.as_ref().and_then(|grpc| text(grpc))),
+            ("public.names", texts(&self.public.names)),
+            ("public.origins", texts(&self.public.origins)),
+            ("public.secure_cookies", Some(Value::Boolean(self.public.secure_cookies))),
+            ("sealing.key", text(&self.sealing.key)),
+            ("admin.password", self.admin.password.as_ref().and_then(|_| text(&"(redacted)"))),
+            ("admin.token_file", file(&self.admin.token_file)),
+            ("gateways.report_interval", ms(&self.gateways.report_interval)),
+            ("gateways.heartbeat_interval", ms(&self.gateways.heartbeat_interval)),
+            ("gateways.certificate_lifetime", ms(&self.gateways.certificate_lifetime)),
+            ("gateways.renewal_window", ms(&self.gateways.renewal_window)),
+            ("sessions.lifetime", ms(&self.sessions.lifetime)),
+            ("sessions.idle", ms(&self.sessions.idle)),
+            ("sessions.lockout_after", number(self.sessions.lockout_after)),
+            ("sessions.lockout", ms(&self.sessions.lockout)),
+            ("limits.grpc_connections", number(self.limits.grpc_connections)),
+            ("limits.grpc_handshakes", number(self.limits.grpc_handshakes)),
+            ("log.format", text(&format)),
+        ]
     }
 }
 

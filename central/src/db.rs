@@ -1,4 +1,4 @@
-//! PostgreSQL: the pool, the embedded migrations, transactions with a name and a bounded retry.
+//! The database: the pool, the embedded migrations, transactions with a name and a bounded retry.
 //!
 //! What is durable: everything in the tables. What is not: liveness of gateways, counts of denied attempts that are not
 //! yet in a checkpoint. The one clock for expiry, lock-outs and the audit is the database's, so that replicas agree.

@@ -270,7 +270,7 @@ impl Error {
                 tracing::warn!(error = %Chain(source.as_ref()), "request cannot be served now");
             }
             (_, Some(source)) => {
-                tracing::debug!(code = self.code, error = %Chain(source.as_ref()), "request is refused")
+                tracing::debug!(code = self.code, error = %Chain(source.as_ref()), "request is refused");
             }
             (_, None) => tracing::debug!(code = self.code, "request is refused"),
         }

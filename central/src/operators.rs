@@ -238,12 +238,11 @@ pub async fn begin(db: &PgPool, configured: &config::Admin) -> Result<Option<Zer
     if store::any(db).await? {
         return Ok(None);
     }
-    let (password, shown) = match &configured.password {
-        Some(password) => (password.clone(), None),
-        None => {
-            let random = secret("")?;
-            (random.clone(), Some(random))
-        }
+    let (password, shown) = if let Some(password) = &configured.password {
+        (password.clone(), None)
+    } else {
+        let random = secret("")?;
+        (random.clone(), Some(random))
     };
     let phc = password::hash(password).await?;
     let made = db::transaction!(db, "first-operator", async |tx| {

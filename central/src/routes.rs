@@ -39,7 +39,7 @@ pub const BASE: &str = "/api/v1";
 const BODY_BYTES: usize = policy::limits::MAX_TEXT_BYTES + 64 * 1024;
 
 /// Longest time of a request; an export may take longer once it has begun to answer.
-const REQUEST: Duration = Duration::from_secs(60);
+const REQUEST: Duration = Duration::from_mins(1);
 
 /// Every route of the interface.
 fn table(table: Table) -> Table {

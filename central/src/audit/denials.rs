@@ -23,7 +23,7 @@ const KINDS: usize = 200;
 const TEXT: usize = 128;
 
 /// Between two checkpoints.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Counts of refused attempts since the last checkpoint.
 #[derive(Debug, Default)]
@@ -39,7 +39,8 @@ struct Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 struct Attempt {
     actor: String,
-    attempt: String,
+    #[serde(rename = "attempt")]
+    what: String,
     code: &'static str,
 }
 
@@ -62,7 +63,7 @@ impl Denials {
     /// route or the call; `code` is the problem's.
     pub fn count(&self, actor: &str, attempt: &str, code: &'static str) {
         let key =
-            Attempt { actor: actor.chars().take(TEXT).collect(), attempt: attempt.chars().take(TEXT).collect(), code };
+            Attempt { actor: actor.chars().take(TEXT).collect(), what: attempt.chars().take(TEXT).collect(), code };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = counts.told.len() < KINDS;
         match counts.told.get_mut(&key) {

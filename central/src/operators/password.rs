@@ -60,11 +60,8 @@ pub async fn verify(password: Zeroizing<String>, phc: Option<String>) -> Result<
 
 async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     let wait = tokio::time::timeout(std::time::Duration::from_secs(5), TURNS.acquire()).await;
-    let turn = match wait {
-        Ok(Ok(turn)) => turn,
-        Ok(Err(_)) | Err(_) => {
-            return Err(Error::new(Kind::TooMany, "Too many log-ins at once. Try again in a moment.").retry_after(5));
-        }
+    let Ok(Ok(turn)) = wait else {
+        return Err(Error::new(Kind::TooMany, "Too many log-ins at once. Try again in a moment.").retry_after(5));
     };
     let done = tokio::task::spawn_blocking(move || {
         // Held until the hash is done, also when the caller goes away.

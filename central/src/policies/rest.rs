@@ -268,7 +268,7 @@ pub async fn list(
     Ok(with_etag(set.revision(), StatusCode::OK, Json(body)))
 }
 
-/// One policy, with the ETag that an edit needs.
+/// One policy, with the `ETag` that an edit needs.
 #[utoipa::path(
     get, path = "/policies/{name}", tag = "policies", params(("name" = String, Path)),
     responses((status = 200, body = One), (status = 404, body = Problem))
@@ -297,7 +297,7 @@ pub async fn get(
     Ok(with_etag(Revision { lineage, number: change.number }, StatusCode::OK, Json(body)))
 }
 
-/// Writes one policy: the body is its text. `If-Match` with the ETag that was read, or `If-None-Match: *` to create.
+/// Writes one policy: the body is its text. `If-Match` with the `ETag` that was read, or `If-None-Match: *` to create.
 #[utoipa::path(
     put, path = "/policies/{name}", tag = "policies",
     params(("name" = String, Path), ("If-Match" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
@@ -323,7 +323,7 @@ pub async fn put(
     Ok(with_etag(etag, status, Json(Outcome::from(published))))
 }
 
-/// Deletes one policy; `If-Match` with its ETag, or `*`.
+/// Deletes one policy; `If-Match` with its `ETag`, or `*`.
 #[utoipa::path(
     delete, path = "/policies/{name}", tag = "policies",
     params(("name" = String, Path), ("If-Match" = Option<String>, Header)),
@@ -417,7 +417,7 @@ pub async fn explain(
     Ok(Json(policy::explain(&set, request.labels(), &request.facts())))
 }
 
-/// The whole set at the head, with the ETag of the set.
+/// The whole set at the head, with the `ETag` of the set.
 #[utoipa::path(get, path = "/policy-set", tag = "policies", responses((status = 200, body = Set)))]
 pub async fn set(State(policies): State<Policies>, Extension(_permit): Extension<Permit>) -> Result<Response, Error> {
     let set = policies.current().await?;

@@ -54,7 +54,7 @@ async fn guarded(app: &App, request: Request, next: Next) -> Result<Response, Er
 
     let context = format!("idempotency {caller} {key}");
     if let Some(answer) = claim(&app.db, &caller, &key, &request_hash).await? {
-        return replay(app, &context, answer);
+        return replay(app, &context, &answer);
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if !response.status().is_success() {
@@ -73,7 +73,7 @@ struct Answer {
     sealed: Vec<u8>,
 }
 
-fn replay(app: &App, context: &str, answer: Answer) -> Result<Response, Error> {
+fn replay(app: &App, context: &str, answer: &Answer) -> Result<Response, Error> {
     let status = u16::try_from(answer.status)
         .ok()
         .and_then(|status| StatusCode::from_u16(status).ok())

@@ -49,6 +49,7 @@ pub(super) async fn only_problems(request: Request, next: Next) -> Response {
 }
 
 /// A handler panicked: the caller learns that, the log learns why.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that the layer asks for")]
 pub(super) fn after_panic(panic: Box<dyn Any + Send + 'static>) -> HttpResponse<Body> {
     let why = panic
         .downcast_ref::<String>()
