@@ -39,9 +39,11 @@ pub const MAX_CEL_DEPTH: usize = 16;
 /// Elements of a list literal in a condition.
 pub const MAX_CEL_LIST: usize = 256;
 /// Static cost of a condition, in units of about one nanosecond; see `cel::cost`.
-pub const MAX_CEL_COST: u64 = 100_000;
+pub const MAX_CEL_COST: u64 = 200_000;
 /// Bytes of the program of one compiled regular expression.
-pub const MAX_REGEX_BYTES: usize = 64 * 1024;
+pub const MAX_REGEX_BYTES: usize = 1024 * 1024;
+/// Characters and classes of a regular expression, repetitions written out.
+pub const MAX_REGEX_POSITIONS: u64 = 512;
 /// Nesting of a regular expression's syntax tree.
 pub const MAX_REGEX_DEPTH: u32 = 32;
 /// `matches` in one condition.

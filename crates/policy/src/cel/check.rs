@@ -7,7 +7,8 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, Sour
 use cel::parser::Expression;
 
 use super::ir::{Arithmetic, Comparison, Fact, Map, Node, Quantifier, Range, TimePart, Type};
-use super::{CelProblem, eval, regex};
+use super::regex::Regex;
+use super::{CelProblem, eval};
 use crate::limits::{MAX_CEL_DEPTH, MAX_CEL_LIST, MAX_REGEXES};
 use crate::problem::Code;
 
@@ -543,7 +544,7 @@ impl<'a> Checker<'a> {
                 format!("a condition may have {MAX_REGEXES} regular expressions"),
             );
         }
-        match regex::compile(literal.inner()) {
+        match Regex::compile(literal.inner()) {
             Ok(regex) => Some(Typed { node: Node::Matches(Box::new(target?), Box::new(regex)), ty: Type::Bool }),
             Err(message) => self.problem(pattern, Code::CelRegex, message),
         }

@@ -11,9 +11,9 @@ use super::ir::{Arithmetic, Fact, Map, Node, Range};
 const STEP: u64 = 10;
 /// Making a text of its own instead of borrowing one.
 const ALLOCATION: u64 = 50;
-/// Start of a regular expression's search, and each byte of it.
+/// Start of a regular expression's search, and each byte of it beside one for each position of the pattern.
 const REGEX_START: u64 = 100;
-const REGEX_BYTE: u64 = 20;
+const REGEX_BYTE: u64 = 2;
 
 /// The most that S3 puts into a map.
 struct Extent {
@@ -74,7 +74,7 @@ fn cost(node: &Node, variable: Variable) -> u64 {
             below(&both[0]) + below(&both[1]) + if joined > 0 { ALLOCATION + joined / 8 } else { 0 }
         }
         Node::Length(a) => below(a) + bytes(a),
-        Node::Matches(a, _) => below(a) + REGEX_START + bytes(a) * REGEX_BYTE,
+        Node::Matches(a, regex) => below(a) + REGEX_START + bytes(a) * (REGEX_BYTE + regex.positions()),
         Node::LowerAscii(a) | Node::UpperAscii(a) => below(a) + ALLOCATION + bytes(a) / 4,
         Node::InTexts(a, list) => below(a) + u64::from(list.len().max(1).ilog2() + 1) * (2 + bytes(a) / 16),
         Node::In(a, list) => {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::regex::Regex;
 use chrono::{DateTime, TimeDelta, Utc};
-use regex::Regex;
 
 /// Type of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
