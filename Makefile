@@ -1,0 +1,37 @@
+# The entry points. `make run` and `make test` work on a fresh clone on Debian 12 with Rust and install what is missing.
+.PHONY: run test build bench check setup-run setup-test
+.DEFAULT_GOAL := build
+
+ARGS ?=
+PYTHON := $(CURDIR)/.tools/python/bin/python
+
+setup-run:
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+# Starts everything on this machine: make run ARGS="--data DIR --port-base N".
+run: build
+	@target/release/sealgate dev $(ARGS)
+
+build: setup-run
+	cargo build --release --locked --bin sealgate --bin sealgate-gateway --bin sealgate-central
+
+# Every test. The binaries that the tests start are those of the same profile.
+test: setup-test
+	cargo build --locked --workspace --bins
+	SEALGATE_PYTHON=$(PYTHON) SEALGATE_TOOLS=$(CURDIR)/.tools cargo nextest run --locked --workspace --no-fail-fast $(ARGS)
+
+# Formatting, lints, documentation, licences, generated files.
+check: setup-test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	scripts/licences.sh
+	scripts/sqlx-prepare.sh --check
+
+bench: build setup-test
+	cargo build --release --locked -p bench
+	@mkdir -p bench/results
+	@target/release/bench all $(ARGS) | tee bench/results/$$(date -u +%Y%m%dT%H%M%SZ).jsonl
