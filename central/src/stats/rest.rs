@@ -48,8 +48,8 @@ pub struct Question {
     /// Sum by this; absent: a row for each key.
     #[param(inline)]
     by: Option<By>,
-    /// Counted in periods that began at or after this (RFC 3339); absent: for all time. Minutes for two days, hours for
-    /// ninety, then days.
+    /// Counted since this (RFC 3339), rounded down to a period; absent: for all time. Periods are minutes for two days,
+    /// hours for ninety, then days.
     #[serde(default, with = "time::serde::rfc3339::option")]
     since: Option<OffsetDateTime>,
 }

@@ -351,7 +351,7 @@ pub(super) async fn totals(db: &PgPool, by: Option<&str>, limit: i64) -> Result<
     .map_err(|error| Error::database("sum the totals", error))
 }
 
-/// The same since a time, from the rollups: periods that began at or after it.
+/// The same since a time, from the rollups: periods that were not over then, so that nothing since is missing.
 pub(super) async fn since(
     db: &PgPool,
     by: Option<&str>,
@@ -369,7 +369,8 @@ pub(super) async fn since(
                   coalesce(sum(t.objects) filter (where t.direction = 'out'), 0)::bigint as "objects_read!",
                   coalesce(sum(t.bytes) filter (where t.direction = 'out'), 0)::bigint as "bytes_read!"
            from object_rollups t join gateways g on g.id = t.gateway_id
-           where t.starts_at >= $2
+           where t.starts_at > $2::timestamptz - interval '1 day'
+             and t.starts_at + ('1 ' || t.period)::interval > $2
            group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $3"#,
         by,
         from,

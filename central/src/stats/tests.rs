@@ -140,6 +140,15 @@ async fn a_late_report_is_booked_at_its_own_time_and_a_future_one_is_not() {
     gateway.report(&early).await.expect("merged");
     let rows = store::since(&database.pool, None, now - Duration::hours(1), 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).collect::<Vec<_>>(), [1]);
+    let booked: OffsetDateTime = sqlx::query_scalar("select min(starts_at) from object_rollups")
+        .fetch_one(&database.pool)
+        .await
+        .expect("a minute");
+    let within = booked + Duration::seconds(59);
+    let rows = store::since(&database.pool, None, within, 10).await.expect("figures");
+    assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 6, "the minute that was not over then counts");
+    let rows = store::since(&database.pool, None, booked + Duration::MINUTE, 10).await.expect("figures");
+    assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 1);
     let rows = store::since(&database.pool, None, now - Duration::hours(4), 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 6);
     let rows = store::since(&database.pool, None, now + Duration::hours(1), 10).await.expect("figures");
