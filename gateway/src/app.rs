@@ -283,8 +283,7 @@ fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     aside.push(".new");
     let aside = std::path::PathBuf::from(aside);
     let write = || {
-        let mut new =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut new = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         new.write_all(text.as_bytes())?;
         new.sync_all()?;
         std::fs::rename(&aside, file)

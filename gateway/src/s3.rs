@@ -56,9 +56,9 @@ use crate::stats::{Stats, UpstreamResult};
 use crate::upstream::{Body, Upstream, Upstreams};
 use error::Error;
 
+pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;
-pub use multipart::Uploads;
 pub use put::mark_of_headers;
 
 /// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.

@@ -176,11 +176,7 @@ impl Upstream {
     }
 
     /// Sends one request and collects a response of at most `limit` bytes.
-    pub async fn collect(
-        &self,
-        request: Request<Body>,
-        limit: usize,
-    ) -> Result<Response<Bytes>, UpstreamError> {
+    pub async fn collect(&self, request: Request<Body>, limit: usize) -> Result<Response<Bytes>, UpstreamError> {
         let (head, body) = self.call(request).await?.into_parts();
         match collect(body, limit).await {
             Ok(Some(bytes)) => Ok(Response::from_parts(head, bytes)),
@@ -244,7 +240,7 @@ impl Upstreams {
     }
 }
 
-/// What SigV4 leaves as it is; everything else is percent-encoded, so that the target is canonical as it stands.
+/// What `SigV4` leaves as it is; everything else is percent-encoded, so that the target is canonical as it stands.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const IN_KEY: &AsciiSet = &UNRESERVED.remove(b'/');
 

@@ -167,12 +167,11 @@ impl Front {
     pub fn is_backing_bucket(&self, document: &Document, bucket: &str) -> bool {
         let home = self.upstreams.home().name();
         document.buckets.iter().any(|(name, settings)| {
-            name != bucket
-                && settings.mapping.as_ref().is_some_and(|m| m.backend == home && m.backing_bucket == bucket)
+            name != bucket && settings.mapping.as_ref().is_some_and(|m| m.backend == home && m.backing_bucket == bucket)
         })
     }
 
-    /// Whether an object of the bucket may be, or may have become, encrypted: sizes and ETags need a look, and nothing
+    /// Whether an object of the bucket may be, or may have become, encrypted: sizes and `ETags` need a look, and nothing
     /// may pass around the gateway.
     pub fn may_be_due(&self, document: &Document, bucket: &str) -> bool {
         self.settings.floor || document.ever_due(bucket) || self.policies.current().engine.policies() > 0
@@ -201,7 +200,9 @@ impl Front {
     /// Decides by facts that were gathered otherwise, as for copies.
     pub fn decide(&self, document: &Document, facts: &Facts<'_>, wish: bool) -> Result<Permit, Error> {
         if let Err(stale) = self.group.writable() {
-            return Err(Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale));
+            return Err(
+                Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
+            );
         }
         let guard = self.policies.begin();
         let Decision { verdict, policy, judge_at_complete, audit, errors, .. } = guard.engine.decide(facts);

@@ -1,4 +1,4 @@
-//! Buckets themselves: ListBuckets shows what the client may see under the names that it knows; the rest passes.
+//! Buckets themselves: `ListBuckets` shows what the client may see under the names that it knows; the rest passes.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use quick_xml::events::Event;
 
 use super::access::Place;
 use super::error::{Error, escape};
+use super::put::client_response;
 use super::request::{Principal, Request};
 use super::service::xml;
 use super::{Front, headers};
-use super::put::client_response;
 use crate::upstream::{self, Body, Upstream};
 
 /// The longest list of buckets that is taken, in bytes.

@@ -151,15 +151,14 @@ impl Verifier {
         let mut values = Vec::new();
         for check in self.checks {
             let name = header_name(check.algorithm);
-            let expected = match check.expected {
-                Some(expected) => expected,
-                None => {
-                    let value = trailers.and_then(|trailers| trailers.get(name));
-                    let value = value.ok_or_else(|| {
-                        Error::invalid_request(format!("The trailer {name} was announced and did not come."))
-                    })?;
-                    decode(check.algorithm, value)?
-                }
+            let expected = if let Some(expected) = check.expected {
+                expected
+            } else {
+                let value = trailers.and_then(|trailers| trailers.get(name));
+                let value = value.ok_or_else(|| {
+                    Error::invalid_request(format!("The trailer {name} was announced and did not come."))
+                })?;
+                decode(check.algorithm, value)?
             };
             let computed = check.hasher.finish();
             if computed != expected {
@@ -199,9 +198,7 @@ impl Hasher {
             ChecksumAlgorithm::Crc32c => Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
             ChecksumAlgorithm::Crc64Nvme => Self::Crc64(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
             ChecksumAlgorithm::Sha1 => Self::Sha1(sha1::Sha1::new()),
-            ChecksumAlgorithm::Sha256 => {
-                Self::Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
-            }
+            ChecksumAlgorithm::Sha256 => Self::Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256)),
             ChecksumAlgorithm::Md5 => Self::Md5(md5::Md5::new()),
         }
     }

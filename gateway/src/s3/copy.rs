@@ -1,4 +1,4 @@
-//! CopyObject and UploadPartCopy: all four pairs of plain and encrypted.
+//! `CopyObject` and `UploadPartCopy`: all four pairs of plain and encrypted.
 //!
 //! ```text
 //! source ─▶ HEAD ─▶ plain → plain   copied by the storage
@@ -49,7 +49,8 @@ const DESCRIBING: &[&str] =
 
 impl Front {
     fn source(&self, request: &Request, granted: &Granted) -> Result<Source, Error> {
-        let wrong = || Error::invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
+        let wrong =
+            || Error::invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
         let text = request.header("x-amz-copy-source").ok_or_else(wrong)?;
         let (path, version) = match text.split_once("?versionId=") {
             Some((path, version)) => (path, Some(version)),
@@ -86,7 +87,9 @@ impl Front {
             status if upstream::is_overload(status) => {
                 Err(Error::slow_down("The source of the copy cannot be reached. Try again."))
             }
-            status => Err(Error::access_denied("The source of the copy cannot be read.").because(format!("HEAD: {status}"))),
+            status => {
+                Err(Error::access_denied("The source of the copy cannot be read.").because(format!("HEAD: {status}")))
+            }
         }
     }
 
@@ -275,7 +278,8 @@ impl Front {
         if !tags.is_empty() {
             let pairs: Vec<_> = tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let query = upstream::uri("", None, &pairs).query().unwrap_or_default().to_owned();
-            described.insert("x-amz-tagging", HeaderValue::from_str(&query).map_err(|_| Error::invalid_argument("Tags."))?);
+            described
+                .insert("x-amz-tagging", HeaderValue::from_str(&query).map_err(|_| Error::invalid_argument("Tags."))?);
         }
         let stored_as = Request {
             operation: request.operation,
@@ -293,9 +297,7 @@ impl Front {
         let conditions = self.put_conditions(request, granted).await?;
         let declared = Declared::default();
         let response = match cause {
-            Some(cause) => {
-                self.put_sealed(stored_as, granted, permit, cause, body, len, &declared, conditions).await?
-            }
+            Some(cause) => self.put_sealed(stored_as, granted, permit, cause, body, len, &declared, conditions).await?,
             None => self.put_plain(stored_as, granted, permit, body, len, &declared, conditions).await?,
         };
         if !response.status().is_success() {
@@ -318,7 +320,12 @@ impl Front {
     }
 
     /// The tags that the copy will have: fetched where they are kept and a policy reads them, or the data passes here.
-    async fn source_tags(&self, request: &Request, granted: &Granted, source: &Source) -> Result<Vec<(String, String)>, Error> {
+    async fn source_tags(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        source: &Source,
+    ) -> Result<Vec<(String, String)>, Error> {
         let replaced = request.header("x-amz-tagging-directive").is_some_and(|d| d.eq_ignore_ascii_case("REPLACE"));
         if replaced {
             return Ok(parse_tags(request.header("x-amz-tagging").unwrap_or_default()));
@@ -361,7 +368,11 @@ impl Front {
             None => None,
             Some(text) => match Wanted::parse(Some(text)) {
                 Wanted::From(first, Some(last)) if last < len => Some(first..last + 1),
-                _ => return Err(Error::invalid_argument("The x-amz-copy-source-range value must be of the form bytes=first-last and lie within the source.")),
+                _ => {
+                    return Err(Error::invalid_argument(
+                        "The x-amz-copy-source-range value must be of the form bytes=first-last and lie within the source.",
+                    ));
+                }
             },
         };
         let target = self.part_target(&request, &granted).await?;
@@ -399,11 +410,10 @@ fn set_source(head: &mut HeaderMap, source: &Source) -> Result<(), Error> {
     Ok(())
 }
 
-/// The conditions on the source, judged by the ETag that clients see.
+/// The conditions on the source, judged by the `ETag` that clients see.
 fn judge_source(request: &Request, head: &HeaderMap, sealed: bool) -> Result<(), Error> {
     let text = |name: &str| request.header(name).map(str::to_owned);
-    let conditions =
-        Conditions::new(text("x-amz-copy-source-if-match"), text("x-amz-copy-source-if-none-match"));
+    let conditions = Conditions::new(text("x-amz-copy-source-if-match"), text("x-amz-copy-source-if-none-match"));
     let refused = || Error::precondition_failed("At least one of the pre-conditions you specified did not hold");
     if conditions.judge(head, sealed)?.is_some() {
         return Err(refused());
@@ -443,10 +453,8 @@ fn parse_tag_set(document: &[u8]) -> Vec<(String, String)> {
         match event {
             Event::Start(_) => text.clear(),
             Event::Text(part) => text.push_str(&part.decode().unwrap_or_default()),
-            Event::GeneralRef(reference) => {
-                if super::list::push_reference(&reference, &mut text).is_err() {
-                    break;
-                }
+            Event::GeneralRef(reference) if super::list::push_reference(&reference, &mut text).is_err() => {
+                break;
             }
             Event::End(end) => match end.local_name().as_ref() {
                 b"Key" => key = std::mem::take(&mut text),

@@ -1,14 +1,14 @@
-//! DeleteObject and DeleteObjects: they pass, and what is known of the objects is forgotten.
+//! `DeleteObject` and `DeleteObjects`: they pass, and what is known of the objects is forgotten.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response};
 
 use super::Front;
 use super::error::Error;
+use super::headers;
 use super::passthrough::md5_of;
 use super::put::client_response;
 use super::request::Request;
-use super::headers;
 use crate::upstream::{self, Body};
 
 /// A thousand keys of 1,024 bytes, each of which XML may write six times as long, and their versions.

@@ -1,4 +1,4 @@
-//! GetObject.
+//! `GetObject`.
 
 use envelope::{Metadata, begins_with_magic};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
@@ -66,7 +66,8 @@ impl Front {
         } else {
             (bytes::Bytes::new(), body)
         };
-        if begins_with_magic(&first) == Some(true) || (start > 0 && self.known_sealed(request, granted, &stored).await) {
+        if begins_with_magic(&first) == Some(true) || (start > 0 && self.known_sealed(request, granted, &stored).await)
+        {
             // Its metadata was stripped: what lies there is not what was stored as plain.
             let whole = (head.status == StatusCode::OK).then_some(body);
             return self.get_sealed(request, granted, &stored, None, whole, wanted, part).await;
@@ -101,7 +102,8 @@ impl Front {
         wanted: Wanted,
         part: Option<u16>,
     ) -> Result<Response<Body>, Failed> {
-        let with_footer = part.is_some() && metadata.and_then(Metadata::header).is_none_or(|h| h.is_multipart());
+        let with_footer =
+            part.is_some() && metadata.and_then(Metadata::header).is_none_or(envelope::Header::is_multipart);
         let object = self.open(granted, &request.key, stored, metadata, with_footer).await?;
         let len = object.plaintext_len();
         let range = match part {
@@ -168,7 +170,11 @@ pub(super) fn part_of(object: &envelope::Object, number: u16) -> Result<std::ops
     // Clients count the parts that they see, in order.
     let number = object.parts().get(usize::from(number) - 1).map(|part| part.number);
     number.and_then(|number| object.part_range(number)).ok_or_else(|| {
-        Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+        Error::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidPartNumber",
+            "The requested partnumber is not satisfiable",
+        )
     })
 }
 
@@ -176,7 +182,8 @@ pub(super) fn part_of(object: &envelope::Object, number: u16) -> Result<std::ops
 pub(super) fn part_number(request: &Request) -> Result<Option<u16>, Error> {
     let Some(text) = request.query("partNumber") else { return Ok(None) };
     let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
-    let number = number.ok_or_else(|| Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))?;
+    let number = number
+        .ok_or_else(|| Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))?;
     if request.headers.contains_key(RANGE) {
         return Err(Error::invalid_request("Cannot specify both Range header and partNumber query parameter."));
     }
@@ -200,7 +207,7 @@ fn content_length(headers: &HeaderMap) -> u64 {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default()
 }
 
-/// The conditions of a read. Where the visible ETag may differ from the stored one, they are judged here, on the
+/// The conditions of a read. Where the visible `ETag` may differ from the stored one, they are judged here, on the
 /// response; otherwise the storage judges them.
 pub(super) struct Conditions {
     if_match: Option<String>,
@@ -208,7 +215,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Conditions on an ETag, as in `If-Match` and `If-None-Match`.
+    /// Conditions on an `ETag`, as in `If-Match` and `If-None-Match`.
     pub(super) fn new(if_match: Option<String>, if_none_match: Option<String>) -> Self {
         Self { if_match, if_none_match }
     }
@@ -246,7 +253,9 @@ impl Conditions {
         let etag = if sealed { headers::visible_etag(etag) } else { etag.clone() };
         let text = etag.to_str().unwrap_or_default().trim_matches('"');
         let names = |list: &String| {
-            list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/").trim_matches('"') == text)
+            list.split(',')
+                .map(str::trim)
+                .any(|one| one == "*" || one.trim_start_matches("W/").trim_matches('"') == text)
         };
         if self.if_match.as_ref().is_some_and(|list| !names(list)) {
             return Err(Error::precondition_failed("At least one of the pre-conditions you specified did not hold"));

@@ -1,4 +1,4 @@
-//! HeadObject.
+//! `HeadObject`.
 
 use envelope::Metadata;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, RANGE};
@@ -50,7 +50,9 @@ impl Front {
         let stored = Stored::read(head.headers, request.query("versionId"))?;
         let Some(metadata) = metadata else {
             if granted.document.bucket(&request.bucket).refuse_plain_reads {
-                return Err(Error::access_denied("Objects that are not encrypted are not read from this bucket.").into());
+                return Err(
+                    Error::access_denied("Objects that are not encrypted are not read from this bucket.").into()
+                );
             }
             let mut shown = headers::to_client(&stored.headers);
             let mut status = head.status;

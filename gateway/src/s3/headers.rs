@@ -124,7 +124,8 @@ fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
     if !text.contains("aws-chunked") {
         return Some(value.clone());
     }
-    let kept: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
+    let kept: Vec<_> =
+        text.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
     if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(",")).ok() }
 }
 
@@ -145,7 +146,8 @@ fn drop_user_metadata(headers: &mut HeaderMap) {
 
 fn append_metadata(headers: &mut HeaderMap, metadata: &UserMetadata) -> Result<(), Error> {
     for (name, value) in metadata {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| Error::internal("Illegal metadata.").because(e))?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|e| Error::internal("Illegal metadata.").because(e))?;
         let value = HeaderValue::from_bytes(value).map_err(|e| Error::internal("Illegal metadata.").because(e))?;
         headers.append(name, value);
     }
@@ -218,7 +220,7 @@ pub fn kms_key_id(kms: &str) -> String {
     format!("sealgate/{kms}")
 }
 
-/// The ETag of an encrypted object as clients see it: one of 32 hex digits would be taken for an MD5 of the plaintext.
+/// The `ETag` of an encrypted object as clients see it: one of 32 hex digits would be taken for an MD5 of the plaintext.
 pub fn visible_etag(etag: &HeaderValue) -> HeaderValue {
     let Ok(text) = etag.to_str() else { return etag.clone() };
     HeaderValue::from_str(&visible_etag_text(text)).unwrap_or_else(|_| etag.clone())

@@ -1,4 +1,4 @@
-//! ListObjects (V1 and V2) and ListObjectVersions: the storage's page, with the sizes and ETags of plaintext.
+//! `ListObjects` (V1 and V2) and `ListObjectVersions`: the storage's page, with the sizes and `ETags` of plaintext.
 //!
 //! ```text
 //! page ─▶ entries ─▶ ledger ── miss ─▶ bounded parallel HEAD ─▶ the same page, entry by entry rewritten
@@ -60,7 +60,12 @@ impl Front {
     }
 
     /// What each entry really is; none: as the storage says.
-    async fn sizes(&self, request: &Request, granted: &Granted, entries: &[Entry]) -> Result<Vec<Option<Known>>, Error> {
+    async fn sizes(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        entries: &[Entry],
+    ) -> Result<Vec<Option<Known>>, Error> {
         let items = entries.iter().map(|entry| (entry.key.clone(), bare(&entry.etag).to_owned())).collect();
         let mut known = self.ledger.look_up(&request.bucket, items).await;
         let misses: Vec<usize> = (0..entries.len()).filter(|index| known[*index].is_none()).collect();
@@ -179,7 +184,10 @@ fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-pub(super) fn push_reference(reference: &quick_xml::events::BytesRef<'_>, text: &mut String) -> Result<(), quick_xml::Error> {
+pub(super) fn push_reference(
+    reference: &quick_xml::events::BytesRef<'_>,
+    text: &mut String,
+) -> Result<(), quick_xml::Error> {
     if let Some(character) = reference.resolve_char_ref()? {
         text.push(character);
     } else if let Some(resolved) = quick_xml::escape::resolve_predefined_entity(&reference.decode()?) {
@@ -314,7 +322,10 @@ mod tests {
         let out = std::str::from_utf8(&out).unwrap();
         let expected = PAGE
             .replace("<Size>70000</Size>", "<Size>123</Size>")
-            .replace("<ETag>&quot;00112233445566778899aabbccddeeff&quot;", "<ETag>&quot;00112233445566778899aabbccddeeff-1&quot;")
+            .replace(
+                "<ETag>&quot;00112233445566778899aabbccddeeff&quot;",
+                "<ETag>&quot;00112233445566778899aabbccddeeff-1&quot;",
+            )
             .replace("<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>", "");
         assert_eq!(out, expected);
     }

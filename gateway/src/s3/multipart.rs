@@ -63,7 +63,12 @@ impl Front {
         }
     }
 
-    async fn create_plain(&self, request: Request, granted: &Granted, permit: &Permit) -> Result<Response<Body>, Error> {
+    async fn create_plain(
+        &self,
+        request: Request,
+        granted: &Granted,
+        permit: &Permit,
+    ) -> Result<Response<Body>, Error> {
         let head = headers::to_storage(&request.headers);
         let (head, body, id) = self.create_upstream(&request, granted, head).await?;
         let Some(id) = id else {
@@ -363,9 +368,7 @@ fn copy_customer_keys(from: &HeaderMap, to: &mut HeaderMap) {
 /// The part number of an upload: 1 to 10,000.
 pub(super) fn part_number(request: &Request) -> Result<u16, Error> {
     let number = request.query("partNumber").and_then(|text| text.parse().ok()).filter(|n| (1..=LAST).contains(n));
-    number.ok_or_else(|| {
-        Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive")
-    })
+    number.ok_or_else(|| Error::invalid_argument("Part number must be an integer between 1 and 10000, inclusive"))
 }
 
 /// The answer to Create, with the bucket and the ID as the client is to see them.

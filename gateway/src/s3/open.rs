@@ -4,7 +4,7 @@
 //! response's head ─▶ Stored ─▶ open(): header in the metadata │ footer by a suffix range ─▶ KMS ─▶ Object
 //!                                                                             │ read() ─▶ Opening: authenticated bytes
 //! ```
-//! Each request after the first names the ETag and the version that were seen; [`Failed::Changed`] means that the object
+//! Each request after the first names the `ETag` and the version that were seen; [`Failed::Changed`] means that the object
 //! is another one by now, and the caller starts again.
 
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ use crate::stats::{Count, Stats};
 use crate::upstream::{self, Body, BodyError};
 
 /// An object as a response of the storage shows it.
-pub struct Stored {
+pub(super) struct Stored {
     /// The response's headers.
     pub headers: HeaderMap,
     /// Bytes of the whole stored object.
@@ -39,7 +39,7 @@ pub struct Stored {
 }
 
 /// Why a read came to nothing.
-pub enum Failed {
+pub(super) enum Failed {
     /// The object is another one by now.
     Changed,
     /// For the client.
@@ -54,14 +54,13 @@ impl From<Error> for Failed {
 
 impl Stored {
     /// Reads the head of a 200 or 206.
-    pub fn read(headers: HeaderMap, asked_version: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn read(headers: HeaderMap, asked_version: Option<&str>) -> Result<Self, Error> {
         let unclear = || Error::internal("The storage does not say how long the object is.");
-        let len = match headers.get(CONTENT_RANGE) {
-            Some(range) => parse_content_range(range).ok_or_else(unclear)?.1,
-            None => {
-                let len = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-                len.and_then(|text| text.parse().ok()).ok_or_else(unclear)?
-            }
+        let len = if let Some(range) = headers.get(CONTENT_RANGE) {
+            parse_content_range(range).ok_or_else(unclear)?.1
+        } else {
+            let len = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+            len.and_then(|text| text.parse().ok()).ok_or_else(unclear)?
         };
         let seen = headers.get("x-amz-version-id").and_then(|value| value.to_str().ok());
         let version = asked_version.or(seen).map(str::to_owned);
@@ -163,8 +162,8 @@ impl Front {
     }
 }
 
-/// An ETag as the storage wants it in a condition.
-pub fn condition(place: &Place, etag: &HeaderValue) -> HeaderValue {
+/// An `ETag` as the storage wants it in a condition.
+pub(super) fn condition(place: &Place, etag: &HeaderValue) -> HeaderValue {
     let bare = place.upstream.quirks().bare_etag_conditions;
     let trimmed = etag.to_str().ok().filter(|_| bare).map(|text| text.trim_matches('"'));
     trimmed.and_then(|text| HeaderValue::from_str(text).ok()).unwrap_or_else(|| etag.clone())
@@ -185,16 +184,20 @@ fn former_place(document: &Document, bucket: &str, key: &str) -> Option<envelope
 
 fn no_key(error: crate::keys::KeysError) -> Error {
     let message = format!("The object is encrypted, and its key cannot be had: {error}.");
-    if error.is_transient() { Error::slow_down(message).because(error) } else { Error::internal(message).because(error) }
+    if error.is_transient() {
+        Error::slow_down(message).because(error)
+    } else {
+        Error::internal(message).because(error)
+    }
 }
 
 /// The stored object is not what was stored.
-pub fn unopened(error: OpenError) -> Error {
+pub(super) fn unopened(error: OpenError) -> Error {
     Error::internal(format!("The stored object cannot be opened: {error}.")).because(error)
 }
 
 /// Plaintext as it is authenticated. Ends in an error, never early, when the stored bytes are not what was sealed.
-pub struct Opening {
+pub(super) struct Opening {
     stored: Body,
     opener: Option<Opener>,
     out: VecDeque<Bytes>,
@@ -205,13 +208,13 @@ pub struct Opening {
 
 impl Opening {
     /// `stored` gives the stored bytes that the opener is to be fed with.
-    pub fn new(stored: Body, opener: Opener, tally: Tally) -> Self {
+    pub(super) fn new(stored: Body, opener: Opener, tally: Tally) -> Self {
         let left = opener.plaintext_len();
         Self { stored, opener: Some(opener), out: VecDeque::new(), left, done: false, tally }
     }
 
     /// Waits for the first authenticated bytes, or for the end: what is wrong until then is still told as an S3 error.
-    pub async fn prime(&mut self) -> Result<(), Error> {
+    pub(super) async fn prime(&mut self) -> Result<(), Error> {
         while self.out.is_empty() && !self.done {
             std::future::poll_fn(|cx| self.poll_step(cx)).await?;
         }
@@ -247,10 +250,7 @@ impl HttpBody for Opening {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         loop {
             if let Some(bytes) = this.out.pop_front() {
@@ -282,7 +282,7 @@ impl HttpBody for Opening {
 }
 
 /// Counts one read, once: delivered, or failed.
-pub struct Tally {
+pub(super) struct Tally {
     stats: Option<Stats>,
     bucket: String,
     policy: Option<String>,
@@ -293,13 +293,13 @@ pub struct Tally {
 
 impl Tally {
     /// A read of `bytes` plaintext bytes that counts as `outcome` when it was delivered.
-    pub fn new(stats: &Stats, bucket: &str, policy: Option<&str>, outcome: Outcome, bytes: u64) -> Self {
+    pub(super) fn new(stats: &Stats, bucket: &str, policy: Option<&str>, outcome: Outcome, bytes: u64) -> Self {
         let (bucket, policy) = (bucket.to_owned(), policy.map(str::to_owned));
         Self { stats: Some(stats.clone()), bucket, policy, outcome, bytes, told: false }
     }
 
     /// Counts nothing: the read is part of a copy, which counts as a write.
-    pub fn silent() -> Self {
+    pub(super) fn silent() -> Self {
         Self { stats: None, bucket: String::new(), policy: None, outcome: Outcome::Plain, bytes: 0, told: true }
     }
 
@@ -322,7 +322,7 @@ impl Tally {
 }
 
 /// A plain body that counts itself when it was delivered.
-pub struct Counted {
+pub(super) struct Counted {
     body: Body,
     left: u64,
     tally: Tally,
@@ -330,7 +330,7 @@ pub struct Counted {
 
 impl Counted {
     /// `len` bytes are to be delivered.
-    pub fn new(body: Body, len: u64, tally: Tally) -> Self {
+    pub(super) fn new(body: Body, len: u64, tally: Tally) -> Self {
         Self { body, left: len, tally }
     }
 }
@@ -339,10 +339,7 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
@@ -370,7 +367,7 @@ impl HttpBody for Counted {
 }
 
 /// The headers of a sealed object for its client, of `shown_len` plaintext bytes.
-pub fn shown_headers(
+pub(super) fn shown_headers(
     stored: &Stored,
     shown_len: u64,
     kms: Option<&str>,

@@ -21,7 +21,7 @@ pub enum Scope {
 /// What the gateway does with an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Data {
-    /// Carries, reveals or moves object data, or shows sizes and ETags: has a function of its own.
+    /// Carries, reveals or moves object data, or shows sizes and `ETags`: has a function of its own.
     Own,
     /// Carries no object data: passes as it is.
     Pass,

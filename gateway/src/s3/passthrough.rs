@@ -1,10 +1,10 @@
 //! What the gateway does not have to touch: query, headers and body as they were, re-signed for the storage.
 
+use base64::Engine as _;
+use envelope::ChecksumAlgorithm;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response};
 use http_body_util::BodyExt as _;
-use base64::Engine as _;
-use envelope::ChecksumAlgorithm;
 
 use super::access::Granted;
 use super::checksum::{Declared, Hasher};

@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use crate::upstream::{Body, BodyError};
 
 /// Reads at least `len` bytes, or all that there are, and gives them with a body that still begins with them.
-pub async fn peek(mut body: Body, len: usize) -> Result<(Bytes, Body), BodyError> {
+pub(super) async fn peek(mut body: Body, len: usize) -> Result<(Bytes, Body), BodyError> {
     let mut first: Option<Bytes> = None;
     while first.as_ref().is_none_or(|bytes| bytes.len() < len) {
         let Some(frame) = body.frame().await else { break };
@@ -39,10 +39,7 @@ impl HttpBody for Prefixed {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.first.take() {
             Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
             None => Pin::new(&mut self.body).poll_frame(cx),

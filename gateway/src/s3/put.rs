@@ -1,4 +1,4 @@
-//! PutObject.
+//! `PutObject`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,9 +34,9 @@ impl Front {
         let mut body = request.take_body();
         if permit.protection() == Protection::Plain {
             let start;
-            (start, body) = prefix::peek(body, envelope::MAGIC.len()).await.map_err(|error| {
-                Error::incomplete_body("The request body broke off.").because(error)
-            })?;
+            (start, body) = prefix::peek(body, envelope::MAGIC.len())
+                .await
+                .map_err(|error| Error::incomplete_body("The request body broke off.").because(error))?;
             if begins_with_magic(&start) == Some(true) {
                 permit = permit.sealed_for_its_looks();
             }
@@ -102,15 +102,8 @@ impl Front {
         let metadata = sealer.metadata().clone();
         let slot = Slot::default();
         let before = self.journal(&slot, &request, permit, len, mark_of_entries(&metadata));
-        let (upload, ending) = Upload::new(
-            body,
-            len,
-            declared,
-            request.trailers.clone(),
-            Sink::Single(Box::new(sealer)),
-            false,
-            before,
-        );
+        let (upload, ending) =
+            Upload::new(body, len, declared, request.trailers.clone(), Sink::Single(Box::new(sealer)), false, before);
         let mut head = headers::to_storage(&request.headers);
         headers::drop_checks(&mut head);
         let mut carrier = HttpRequest::new(upstream::empty());
@@ -118,7 +111,8 @@ impl Front {
         headers::set_user_metadata(&mut carrier, &metadata)?;
         let head = std::mem::take(carrier.headers_mut());
         let verified = ending.clone();
-        let response = self.store(&request, &granted.place, head, conditions, upload, ending, stored_len, &slot).await?;
+        let response =
+            self.store(&request, &granted.place, head, conditions, upload, ending, stored_len, &slot).await?;
         let (head, body) = response.into_parts();
         let mut shown = headers::to_client(&head.headers);
         if head.status.is_success() {
@@ -215,7 +209,7 @@ impl Front {
         })
     }
 
-    /// The conditions of a write as the storage must see them. An ETag that ends in `-1` may be that of an encrypted
+    /// The conditions of a write as the storage must see them. An `ETag` that ends in `-1` may be that of an encrypted
     /// object: a HEAD tells.
     pub(super) async fn put_conditions(&self, request: &Request, granted: &Granted) -> Result<HeaderMap, Error> {
         let mut conditions = HeaderMap::new();
@@ -226,21 +220,25 @@ impl Front {
         if let Some(wanted) = request.header("if-match") {
             let mut etag = wanted.to_owned();
             if wanted != "*" && self.may_be_due(&granted.document, &request.bucket) {
-                let head = upstream::request(
-                    Method::HEAD,
-                    upstream::uri(&granted.place.bucket, Some(&request.key), &[]),
-                );
+                let head =
+                    upstream::request(Method::HEAD, upstream::uri(&granted.place.bucket, Some(&request.key), &[]));
                 let response = self.send(&granted.place.upstream, head).await?;
                 match response.status() {
                     StatusCode::OK => {}
                     StatusCode::NOT_FOUND => return Err(Error::no_such_key("The specified key does not exist.")),
-                    status => return Err(Error::slow_down("The condition could not be checked.").because(format!("HEAD: {status}"))),
+                    status => {
+                        return Err(
+                            Error::slow_down("The condition could not be checked.").because(format!("HEAD: {status}"))
+                        );
+                    }
                 }
                 let stored = response.headers().get(ETAG).and_then(|v| v.to_str().ok()).unwrap_or_default();
                 let sealed = headers::sealed_metadata(response.headers()).map_err(unreadable)?.is_some();
                 let visible = if sealed { headers::visible_etag_text(stored) } else { stored.to_owned() };
                 if visible.trim_matches('"') != wanted.trim_matches('"') {
-                    return Err(Error::precondition_failed("At least one of the pre-conditions you specified did not hold"));
+                    return Err(Error::precondition_failed(
+                        "At least one of the pre-conditions you specified did not hold",
+                    ));
                 }
                 etag = stored.to_owned();
             }
@@ -262,8 +260,9 @@ impl Front {
         permit: &Permit,
         wrapping: &crate::keys::Wrapping,
     ) -> Result<Recorded, Error> {
-        let place = envelope::Place::new(place.bucket.as_bytes(), key.as_bytes())
-            .map_err(|error| Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long").because(error))?;
+        let place = envelope::Place::new(place.bucket.as_bytes(), key.as_bytes()).map_err(|error| {
+            Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long").because(error)
+        })?;
         let policy = permit.policy().map(|policy| PolicyRef {
             uid: *policy.uid.0.as_bytes(),
             name: policy.name.clone(),
@@ -289,7 +288,8 @@ impl Front {
     /// The KEK for one data key. 503 where none can be had: never plaintext instead.
     pub(super) async fn wrapping(&self) -> Result<crate::keys::Wrapping, Error> {
         self.keys.wrapping().await.map_err(|error| {
-            Error::slow_down("Encryption is due and no key can be had; nothing was stored. Try again later.").because(error)
+            Error::slow_down("Encryption is due and no key can be had; nothing was stored. Try again later.")
+                .because(error)
         })
     }
 
@@ -301,11 +301,12 @@ impl Front {
         }
         let now = u64::try_from(crate::state::now_ms()).unwrap_or_default();
         self.group.edit(|document| document.record_due(bucket, now)).await.map_err(|error| {
-            Error::slow_down("The bucket's first encrypted object could not be noted; nothing was stored.").because(error)
+            Error::slow_down("The bucket's first encrypted object could not be noted; nothing was stored.")
+                .because(error)
         })
     }
 
-    /// Tells the ledger what was stored under which ETag.
+    /// Tells the ledger what was stored under which `ETag`.
     pub(super) fn learn(&self, request: &Request, etag: Option<&HeaderValue>, known: Known) {
         if let Some(etag) = etag.and_then(|etag| etag.to_str().ok()) {
             self.ledger.record(&request.bucket, &request.key, etag.trim_matches('"'), known);
@@ -315,7 +316,7 @@ impl Front {
 
 /// The intent of an upload, once it is journalled.
 #[derive(Clone, Default)]
-pub struct Slot(Arc<Mutex<Option<Pending>>>);
+pub(super) struct Slot(Arc<Mutex<Option<Pending>>>);
 
 impl Slot {
     fn set(&self, pending: Pending) {
@@ -323,7 +324,7 @@ impl Slot {
     }
 
     /// Takes it. None: nothing can have been committed.
-    pub fn take(&self) -> Option<Pending> {
+    pub(super) fn take(&self) -> Option<Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

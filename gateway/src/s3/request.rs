@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_path_names_service_bucket_or_object() {
-        let parsed = |path| parse_path(path).map(|(bucket, key, scope)| (bucket, key, scope)).ok();
+        let parsed = |path| parse_path(path).ok();
         assert_eq!(parsed("/"), Some((String::new(), String::new(), Scope::Service)));
         assert_eq!(parsed("/b"), Some(("b".into(), String::new(), Scope::Bucket)));
         assert_eq!(parsed("/b/"), Some(("b".into(), String::new(), Scope::Bucket)));

@@ -131,9 +131,9 @@ impl Service {
         match self.verified.call(request).await {
             Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(error) => {
-                let error = Error::internal("The request could not be processed.").because(Box::<
-                    dyn std::error::Error + Send + Sync,
-                >::from(error));
+                let error =
+                    Error::internal("The request could not be processed.")
+                        .because(Box::<dyn std::error::Error + Send + Sync>::from(error));
                 note.refused(&error);
                 error.response(&path, id)
             }

@@ -24,7 +24,7 @@ use super::guard::ChunkError;
 use crate::upstream::{Body, BodyError};
 
 /// What is made of the plaintext.
-pub enum Sink {
+pub(super) enum Sink {
     /// It stays as it is; so many bytes.
     Plain(u64),
     /// A whole object.
@@ -35,7 +35,7 @@ pub enum Sink {
 
 /// What an upload came to, once its body was taken to the end.
 #[derive(Default)]
-pub struct Verified {
+pub(super) struct Verified {
     /// The checksums that the client gave, verified.
     pub checksums: Vec<(ChecksumAlgorithm, Vec<u8>)>,
     /// MD5 of the plaintext in hex, where it was computed.
@@ -43,15 +43,15 @@ pub struct Verified {
 }
 
 /// Told once everything was verified, before the last bytes leave.
-pub type BeforeCommit = Box<dyn FnOnce(&Verified) + Send>;
+pub(super) type BeforeCommit = Box<dyn FnOnce(&Verified) + Send>;
 
 /// How the body ended; shared with whoever waits for the storage's answer.
 #[derive(Clone, Default)]
-pub struct Ending(Arc<Mutex<Option<Result<Verified, Error>>>>);
+pub(super) struct Ending(Arc<Mutex<Option<Result<Verified, Error>>>>);
 
 impl Ending {
     /// Takes it. None: the body was not taken to its end.
-    pub fn take(&self) -> Option<Result<Verified, Error>> {
+    pub(super) fn take(&self) -> Option<Result<Verified, Error>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -61,7 +61,7 @@ impl Ending {
 }
 
 /// An upload's body; see the module.
-pub struct Upload {
+pub(super) struct Upload {
     body: Body,
     declared_len: u64,
     received: u64,
@@ -86,7 +86,7 @@ struct Refused;
 
 impl Upload {
     /// `declared_len` plaintext bytes are to come. With `md5` the plaintext's MD5 is computed.
-    pub fn new(
+    pub(super) fn new(
         body: Body,
         declared_len: u64,
         declared: &Declared,
@@ -173,7 +173,7 @@ impl Upload {
     }
 
     /// Takes an empty body to its end, so that an object without bytes is verified before the storage is asked at all.
-    pub async fn verify_if_empty(&mut self) -> Result<(), Error> {
+    pub(super) async fn verify_if_empty(&mut self) -> Result<(), Error> {
         if self.declared_len > 0 {
             return Ok(());
         }
@@ -198,10 +198,7 @@ impl HttpBody for Upload {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         loop {
             if let Some(bytes) = this.out.pop_front() {

@@ -24,17 +24,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{Body, BodyError, OpenError, Quirks, UpstreamError, full, quirks};
-pub(crate) use stream::with_deadline;
 use crate::config;
+pub(crate) use stream::with_deadline;
 
 /// Bodies up to this many bytes are kept, so that they can be hashed and replayed.
-pub const KEPT: u64 = 1 << 20;
+pub(super) const KEPT: u64 = 1 << 20;
 
 /// How long a storage may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a storage may take to begin its answer once it has the whole request. Copies of large objects and the
 /// completion of long uploads take minutes.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER: Duration = Duration::from_mins(5);
 /// How often a kept request is sent at most.
 const ATTEMPTS: u32 = 3;
 /// Read and write buffers of a connection: small, since there may be hundreds.
@@ -266,4 +266,3 @@ fn tls(name: &str, s3: &config::S3Backend) -> Result<rustls::ClientConfig, OpenE
         }
     }
 }
-

@@ -3,12 +3,12 @@
 /// What one storage does otherwise than S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quirks {
-    /// The ETag of `If-Match` and `If-None-Match` is compared without its quotes (Ceph RGW 16): send it bare.
+    /// The `ETag` of `If-Match` and `If-None-Match` is compared without its quotes (Ceph RGW 16): send it bare.
     pub bare_etag_conditions: bool,
     /// The source key of `UploadPartCopy` is percent-decoded twice (Ceph RGW 16): a `%` in the key names another
     /// object or kills the process. Such a source is streamed instead.
     pub copy_part_decodes_twice: bool,
-    /// `CompleteMultipartUpload` answers with an empty ETag (Ceph RGW 16): a HEAD tells it.
+    /// `CompleteMultipartUpload` answers with an empty `ETag` (Ceph RGW 16): a HEAD tells it.
     pub complete_without_etag: bool,
     /// Conditions of `CompleteMultipartUpload` and `DeleteObject` have no effect (Ceph RGW 16).
     pub ignores_conditions_on_complete: bool,

@@ -1,4 +1,4 @@
-//! CompleteMultipartUpload.
+//! `CompleteMultipartUpload`.
 
 use std::sync::Arc;
 
@@ -119,10 +119,9 @@ impl Front {
         let parts: Vec<_> = chosen.iter().map(|record| record.part()).collect();
         let checksums = combine(&opened.note.checksum, opened.note.full_object, &chosen)?;
         refuse_other_checksum(request, &checksums, chosen.len())?;
-        let footer = opened
-            .upload
-            .footer(&opened.data_key, &opened.place, &parts, &checksums)
-            .map_err(|error| Error::entity_too_small("Your proposed upload is smaller than the minimum allowed size").because(error))?;
+        let footer = opened.upload.footer(&opened.data_key, &opened.place, &parts, &checksums).map_err(|error| {
+            Error::entity_too_small("Your proposed upload is smaller than the minimum allowed size").because(error)
+        })?;
         let highest = records.iter().map(|record| record.number).max().unwrap_or_default();
         let number = highest.saturating_add(1).min(super::LAST);
         let last = chosen.last().filter(|record| record.held);
@@ -130,7 +129,10 @@ impl Front {
         let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         let stored = chosen.iter().filter(|record| !record.held).map(|record| (record.number, record.etag.as_str()));
         for (number, etag) in stored.chain([(number, etag.as_str())]) {
-            text.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>&quot;{}&quot;</ETag></Part>", escape(etag)));
+            text.push_str(&format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>&quot;{}&quot;</ETag></Part>",
+                escape(etag)
+            ));
         }
         text.push_str("</CompleteMultipartUpload>");
 
@@ -157,12 +159,11 @@ impl Front {
         let mut etag = field(&body, b"ETag").map(|etag| etag.trim_matches('"').to_owned()).unwrap_or_default();
         if (failed && code.as_deref() == Some("NoSuchUpload")) || (!failed && etag.is_empty()) {
             // Done by an earlier try whose answer was lost, or by a storage that tells no ETag.
-            match self.completed_before(request, granted, mark.as_deref()).await? {
-                Some(found) => etag = found,
-                None => {
-                    pending.ended(Outcome::Failed, 0);
-                    return Err(gone());
-                }
+            if let Some(found) = self.completed_before(request, granted, mark.as_deref()).await? {
+                etag = found
+            } else {
+                pending.ended(Outcome::Failed, 0);
+                return Err(gone());
             }
         } else if failed {
             if head.status.is_server_error() {
@@ -183,7 +184,14 @@ impl Front {
             let value = if full { value } else { format!("{value}-{}", chosen.len()) };
             (algorithm_name(checksum.algorithm).to_owned(), value, full)
         });
-        Ok(Ok(Done { request: asked, etag, version, kms: Some(kms.to_owned()), checksum, at_ms: crate::state::now_ms() }))
+        Ok(Ok(Done {
+            request: asked,
+            etag,
+            version,
+            kms: Some(kms.to_owned()),
+            checksum,
+            at_ms: crate::state::now_ms(),
+        }))
     }
 
     /// What the object counts as. A policy that needs the true size judges now, and may refuse.
@@ -211,8 +219,7 @@ impl Front {
             };
             if let Err(error) = self.decide(&granted.document, &facts, false) {
                 if error.code == "AccessDenied" {
-                    let target =
-                        upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", upstream_id)]);
+                    let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", upstream_id)]);
                     self.send(&granted.place.upstream, upstream::request(Method::DELETE, target)).await?;
                     self.policies.upload_ended(&opened.id);
                     self.forget_upload(&opened.id).await;
@@ -224,7 +231,7 @@ impl Front {
         Ok(if note.revision == now { Outcome::Encrypted } else { Outcome::Grandfathered })
     }
 
-    /// Stores the held part, if there is one, and the footer as the upload's last part; gives its ETag.
+    /// Stores the held part, if there is one, and the footer as the upload's last part; gives its `ETag`.
     #[expect(clippy::too_many_arguments, reason = "one straight path, called once")]
     async fn put_end(
         &self,
@@ -274,7 +281,7 @@ impl Front {
         mark_of_headers(&map)
     }
 
-    /// The ETag of the object, if it is the one of this upload.
+    /// The `ETag` of the object, if it is the one of this upload.
     async fn completed_before(
         &self,
         request: &Request,
@@ -346,7 +353,7 @@ impl<B: http_body::Body + Unpin> http_body::Body for Sized<B> {
     }
 }
 
-/// The record of each part that the client names, by number and ETag.
+/// The record of each part that the client names, by number and `ETag`.
 fn choose<'a>(named: &[Named], records: &'a [PartRecord]) -> Result<Vec<&'a PartRecord>, Error> {
     if named.is_empty() {
         return Err(Error::malformed_xml("You must specify at least one part"));
@@ -384,24 +391,21 @@ fn combine(announced: &Option<String>, full: bool, chosen: &[&PartRecord]) -> Re
         _ => None,
     };
     let full = full || (announced.is_none() && kind == ChecksumAlgorithm::Crc64Nvme);
-    let object = match crc.filter(|_| full) {
-        Some(crc) => {
-            let mut combined = None;
-            for ((_, value), record) in of_parts.iter().zip(chosen) {
-                let value = value.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-                combined = Some(match combined {
-                    None => value,
-                    Some(before) => crc_fast::checksum_combine(crc, before, value, record.plaintext_len),
-                });
-            }
-            let bytes = combined.unwrap_or_default().to_be_bytes();
-            Checksum { algorithm: kind, kind: ChecksumKind::FullObject, value: bytes[8 - kind.value_len()..].to_vec() }
+    let object = if let Some(crc) = crc.filter(|_| full) {
+        let mut combined = None;
+        for ((_, value), record) in of_parts.iter().zip(chosen) {
+            let value = value.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+            combined = Some(match combined {
+                None => value,
+                Some(before) => crc_fast::checksum_combine(crc, before, value, record.plaintext_len),
+            });
         }
-        None => {
-            let mut hasher = Hasher::new(kind);
-            of_parts.iter().for_each(|(_, value)| hasher.update(value));
-            Checksum { algorithm: kind, kind: ChecksumKind::Composite, value: hasher.finish() }
-        }
+        let bytes = combined.unwrap_or_default().to_be_bytes();
+        Checksum { algorithm: kind, kind: ChecksumKind::FullObject, value: bytes[8 - kind.value_len()..].to_vec() }
+    } else {
+        let mut hasher = Hasher::new(kind);
+        of_parts.iter().for_each(|(_, value)| hasher.update(value));
+        Checksum { algorithm: kind, kind: ChecksumKind::Composite, value: hasher.finish() }
     };
     let values = of_parts.iter().map(|(_, value)| value.to_vec()).collect();
     Ok(Checksums { object: vec![object], parts: Some(PartChecksums { algorithm: kind, values }) })

@@ -1,4 +1,4 @@
-//! ListParts, ListMultipartUploads and GetObjectAttributes.
+//! `ListParts`, `ListMultipartUploads` and `GetObjectAttributes`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,9 +60,10 @@ impl Front {
             escape(&opened.note.storage_class)
         );
         for record in page {
-            let checksum = record.checksum.as_ref().map(|(name, value)| {
-                format!("<Checksum{name}>{}</Checksum{name}>", STANDARD.encode(value))
-            });
+            let checksum = record
+                .checksum
+                .as_ref()
+                .map(|(name, value)| format!("<Checksum{name}>{}</Checksum{name}>", STANDARD.encode(value)));
             text.push_str(&format!(
                 "<Part><PartNumber>{}</PartNumber><LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag>\
                  <Size>{}</Size>{}</Part>",
@@ -115,11 +116,8 @@ impl Front {
             }
         }
         let (head, _) = self.send(&granted.place.upstream, sent).await?.into_parts();
-        let metadata = if head.status.is_success() {
-            headers::sealed_metadata(&head.headers).map_err(unreadable)?
-        } else {
-            None
-        };
+        let metadata =
+            if head.status.is_success() { headers::sealed_metadata(&head.headers).map_err(unreadable)? } else { None };
         let Some(metadata) = metadata else { return self.pass_granted(request, &granted).await };
         let stored = Stored::read(head.headers, request.query("versionId"))?;
         let object = match self.open(&granted, &request.key, &stored, Some(&metadata), true).await {

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use envelope::{ChecksumAlgorithm, DataKey, Expected, Salt, open_record, seal_record};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use envelope::{ChecksumAlgorithm, DataKey, Expected, Salt, open_record, seal_record};
 use serde::{Deserialize, Serialize};
 
 use super::super::Front;
@@ -124,11 +124,7 @@ pub(super) struct PartRecord {
 
 impl PartRecord {
     pub(super) fn part(&self) -> envelope::Part {
-        envelope::Part {
-            number: self.number,
-            plaintext_len: self.plaintext_len,
-            salt: Salt::from_bytes(self.salt),
-        }
+        envelope::Part { number: self.number, plaintext_len: self.plaintext_len, salt: Salt::from_bytes(self.salt) }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -266,7 +262,12 @@ impl Front {
     }
 
     /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due.
-    pub(super) async fn check_plain(&self, request: &Request, granted: &Granted, upstream_id: &str) -> Result<(), Error> {
+    pub(super) async fn check_plain(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        upstream_id: &str,
+    ) -> Result<(), Error> {
         if !self.may_be_due(&granted.document, &request.bucket) {
             return Ok(());
         }
@@ -336,7 +337,11 @@ impl Front {
     }
 
     /// Which of these uploads (key, ID) of a bucket are encrypted.
-    pub(super) async fn are_sealed(&self, granted: &Granted, uploads: &[(String, String)]) -> Result<HashMap<usize, bool>, Error> {
+    pub(super) async fn are_sealed(
+        &self,
+        granted: &Granted,
+        uploads: &[(String, String)],
+    ) -> Result<HashMap<usize, bool>, Error> {
         let mut looks: Vec<BoxFuture<'_, Result<(usize, bool), Error>>> = Vec::with_capacity(uploads.len());
         for (index, (key, id)) in uploads.iter().enumerate() {
             let object = name(&state_id(granted, key, id), "upload");

@@ -15,7 +15,13 @@ use tokio::net::TcpStream;
 use super::gateway::{ADMIN, Gateway, Storage, bytes};
 
 /// Sends a PUT with these headers, signed, and this body; what comes back until the connection is idle or closed.
-async fn put(gateway: &Gateway, path: &str, headers: &[(&str, &str)], body: &[u8], unsigned: &[(&str, &str)]) -> String {
+async fn put(
+    gateway: &Gateway,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    unsigned: &[(&str, &str)],
+) -> String {
     let host = gateway.address.to_string();
     let length = headers.iter().find(|(name, _)| *name == "content-length").map_or("", |(_, value)| value);
     let mut settings = SigningSettings::default();
@@ -112,7 +118,12 @@ async fn a_client_that_dies_half_way_leaves_nothing_behind() {
         put(&gateway, &format!("/{bucket}/k"), &[("content-length", "3000000")], &bytes(1_000_000), &[]).await;
         assert!(!storage.has(bucket, "k").await, "{bucket}");
         // Cut off behind a whole chunk, where only the last chunk is missing.
-        let coded = [("content-length", "1000000"), ("x-amz-decoded-content-length", "5"), ("x-amz-trailer", "x-amz-checksum-crc32"), ("content-encoding", "aws-chunked")];
+        let coded = [
+            ("content-length", "1000000"),
+            ("x-amz-decoded-content-length", "5"),
+            ("x-amz-trailer", "x-amz-checksum-crc32"),
+            ("content-encoding", "aws-chunked"),
+        ];
         put(&gateway, &format!("/{bucket}/k"), &coded, b"5\r\nhello\r\n", &[]).await;
         assert!(!storage.has(bucket, "k").await, "{bucket}");
     }

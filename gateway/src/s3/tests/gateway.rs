@@ -49,7 +49,14 @@ impl Storage {
     }
 
     /// Stores bytes past the gateway, with the metadata of `head` that `keep` lets through.
-    pub(super) async fn put(&self, bucket: &str, key: &str, head: &HeaderMap, body: Bytes, keep: impl Fn(&str) -> bool) {
+    pub(super) async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        head: &HeaderMap,
+        body: Bytes,
+        keep: impl Fn(&str) -> bool,
+    ) {
         let mut request = Request::new(upstream::full(body));
         *request.method_mut() = Method::PUT;
         *request.uri_mut() = upstream::uri(bucket, Some(key), &[]);

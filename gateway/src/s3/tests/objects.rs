@@ -24,11 +24,20 @@ async fn every_size_reads_back_whole_and_in_ranges_plain_and_sealed() {
             assert_eq!(head.header("etag"), put.header("etag"));
             assert_eq!(get.header("etag"), put.header("etag"));
             assert!(head.headers.keys().all(|name| !name.as_str().contains("gse-")), "{head:?}");
-            for (range, from, to) in [("bytes=0-0", 0, 1), ("bytes=65530-65540", 65_530, 65_541), ("bytes=-7", size.saturating_sub(7), size), ("bytes=65536-", 65_536, size)] {
+            for (range, from, to) in [
+                ("bytes=0-0", 0, 1),
+                ("bytes=65530-65540", 65_530, 65_541),
+                ("bytes=-7", size.saturating_sub(7), size),
+                ("bytes=65536-", 65_536, size),
+            ] {
                 let part = client.range(bucket, &key, range).await;
                 let to = to.min(size);
                 if from >= to {
-                    assert_eq!((part.status, part.code().as_str()), (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"), "{bucket} {size} {range}");
+                    assert_eq!(
+                        (part.status, part.code().as_str()),
+                        (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+                        "{bucket} {size} {range}"
+                    );
                 } else {
                     assert_eq!(part.status, StatusCode::PARTIAL_CONTENT, "{bucket} {size} {range}");
                     assert!(part.body == body[from..to], "{bucket} {size} {range}");
@@ -84,12 +93,14 @@ async fn conditions_are_judged_by_the_etag_that_clients_see() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
     let etag = client.put("sealed", "k", b"one").await.header("etag").to_owned();
-    let get = async |name, value: &str| client.send(Method::GET, "sealed", "k", &[], &[(name, value)], b"").await.status;
+    let get =
+        async |name, value: &str| client.send(Method::GET, "sealed", "k", &[], &[(name, value)], b"").await.status;
     assert_eq!(get("if-match", &etag).await, StatusCode::OK);
     assert_eq!(get("if-match", "\"0123\"").await, StatusCode::PRECONDITION_FAILED);
     assert_eq!(get("if-none-match", &etag).await, StatusCode::NOT_MODIFIED);
     assert_eq!(get("if-none-match", "\"0123\"").await, StatusCode::OK);
-    let put = async |name, value: &str| client.send(Method::PUT, "sealed", "k", &[], &[(name, value)], b"two").await.status;
+    let put =
+        async |name, value: &str| client.send(Method::PUT, "sealed", "k", &[], &[(name, value)], b"two").await.status;
     assert_eq!(put("if-none-match", "*").await, StatusCode::PRECONDITION_FAILED);
     assert_eq!(put("if-match", "\"0123-1\"").await, StatusCode::PRECONDITION_FAILED);
     assert_eq!(client.get("sealed", "k").await.body, "one");
@@ -103,7 +114,9 @@ async fn all_four_pairs_of_a_copy_read_back_and_an_encrypted_source_stays_encryp
     let (gateway, client) = Gateway::with_buckets(&storage).await;
     let body = bytes(200_000);
     for source in ["plain", "sealed"] {
-        client.send(Method::PUT, source, "from %+", &[], &[("x-amz-meta-a", "b"), ("content-type", "text/x")], &body).await;
+        client
+            .send(Method::PUT, source, "from %+", &[], &[("x-amz-meta-a", "b"), ("content-type", "text/x")], &body)
+            .await;
         for to in ["plain", "sealed"] {
             let from = format!("/{source}/from%20%25%2B");
             let key = format!("to-{source}");

@@ -36,7 +36,11 @@ async fn wrong_checksums_are_refused_and_nothing_is_stored() {
                 ("x-amz-checksum-sha256", "AA==", "InvalidRequest"),
             ] {
                 let put = client.send(Method::PUT, bucket, "k", &[], &[(name, value)], &body).await;
-                assert_eq!((put.status, put.code().as_str()), (StatusCode::BAD_REQUEST, code), "{bucket} {size} {name}");
+                assert_eq!(
+                    (put.status, put.code().as_str()),
+                    (StatusCode::BAD_REQUEST, code),
+                    "{bucket} {size} {name}"
+                );
                 assert!(!storage.has(bucket, "k").await, "{bucket} {size} {name}");
             }
         }
@@ -109,7 +113,11 @@ async fn what_could_pass_around_the_gateway_is_not_offered_where_encryption_was_
         (Method::PUT, &[("renameObject", "")]),
     ] {
         let answer = client.send(method, "sealed", "k", query, &[], b"").await;
-        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::NOT_IMPLEMENTED, "NotImplemented"), "{query:?}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+            "{query:?}"
+        );
     }
     let form = [("content-type", "multipart/form-data; boundary=x")];
     let answer = client.send(Method::POST, "sealed", "", &[], &form, b"--x--").await;
