@@ -10,12 +10,13 @@ use proto::enrolment::{Credentials, EnrolRequest, EnrolResponse, RenewRequest};
 use proto::wire;
 use proto::wire::enrolment_client::EnrolmentClient;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::backoff::{Backoff, random};
 use super::identity::{self, Identity, IdentityError};
-use super::line::{self, Failure, Line};
+use super::line::{self, Failure};
 use super::token::{self, Token, TokenError};
 use super::{Shared, UplinkOptions, identity_folder};
 use crate::sealing::SealingKey;
@@ -27,6 +28,8 @@ const CALL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(2);
 /// A certificate is renewed between this part of its life and a tenth later.
 const HALF: f64 = 0.5;
+/// Longest pause between two attempts to renew, doubled at most by jitter.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Longest wait in one piece, so that a clock that is set is noticed.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
@@ -111,17 +114,22 @@ async fn keep_identity(shared: &Shared) {
         }
     }
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    let mut renewed_at: Option<Instant> = None;
+    let mut changes = shared.line.changes();
     let mut spent: Option<[u8; 32]> = shared.line.identity().map(|identity| identity.token_digest);
     loop {
+        changes.mark_unchanged();
         let wanted = match shared.line.identity() {
             None => true,
             Some(identity) => {
                 tokio::select! {
-                    () = renewal_due(&identity) => {
-                        let wait = renew(shared, &identity).await;
-                        tokio::time::sleep(wait).await;
+                    () = renewal_due(&identity, renewed_at) => {
+                        renewed_at = Some(Instant::now());
+                        renew(shared, &identity).await;
                         false
                     }
+                    // A renewed one is in use, or gave way to the one before.
+                    _ = changes.changed() => false,
                     () = shared.identity_refused.notified() => true,
                 }
             }
@@ -250,11 +258,15 @@ async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::
     }
 }
 
-/// Waits until the certificate is to be renewed.
-async fn renewal_due(identity: &Identity) {
+/// Waits until the certificate is to be renewed; after an attempt, at least a pause that suits its life.
+async fn renewal_due(identity: &Identity, attempted: Option<Instant>) {
     let life = identity.not_after_ms.saturating_sub(identity.issued_ms).max(0);
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a part of some days")]
     let due_ms = identity.issued_ms + (life as f64 * (HALF + 0.1 * random())) as i64;
+    if let Some(attempted) = attempted {
+        let pause = Duration::from_millis(u64::try_from(life / 20).unwrap_or(0)).min(LONGEST_PAUSE);
+        tokio::time::sleep_until(attempted + pause.mul_f64(1.0 + random())).await;
+    }
     loop {
         let left = u64::try_from(due_ms - now_ms()).unwrap_or(0);
         if left == 0 {
@@ -264,8 +276,8 @@ async fn renewal_due(identity: &Identity) {
     }
 }
 
-/// Renews; says how long to wait before the identity is looked at again.
-async fn renew(shared: &Shared, identity: &Identity) -> Duration {
+/// Renews once.
+async fn renew(shared: &Shared, identity: &Identity) {
     let renewed = async {
         let (key_der, csr_der) = key_and_csr()?;
         let (_, channel) = shared.line.channel().await;
@@ -282,16 +294,8 @@ async fn renew(shared: &Shared, identity: &Identity) -> Duration {
         Ok(next) => {
             tracing::info!(until_ms = next.not_after_ms, "the certificate for Central is renewed");
             use_identity(shared, next);
-            Duration::ZERO
         }
-        Err(error) => {
-            tracing::warn!(%error, "the certificate for Central cannot be renewed; it is tried again");
-            if now_ms() >= identity.not_after_ms {
-                Duration::from_secs(5).mul_f64(1.0 + random())
-            } else {
-                Duration::from_mins(1).mul_f64(1.0 + random())
-            }
-        }
+        Err(error) => tracing::warn!(%error, "the certificate for Central cannot be renewed; it is tried again"),
     }
 }
 
@@ -303,18 +307,24 @@ pub(super) fn served(shared: &Shared, identity: &Identity) {
 }
 
 /// Central does not take the identity on the line. One that was renewed and never served gives way to the one before.
-pub(super) fn refused(shared: &Shared, line: &Line) {
+/// Returns whether there was such a one.
+pub(super) fn refused(shared: &Shared) -> bool {
     match identity::load(&shared.folder, &shared.sealing) {
         Ok((Some(current), Some(_))) => {
             tracing::warn!("Central does not take the renewed certificate; the one before is used again");
             if let Err(error) = identity::drop_next(&shared.folder) {
                 shared.trouble("local", &error.to_string());
             }
-            if let Err(failure) = line.set(Arc::new(with_address(current, shared.options()))) {
-                shared.trouble(&failure.code, &failure.message);
-            }
+            use_identity(shared, with_address(current, shared.options()));
+            true
         }
-        Ok(_) => shared.identity_refused.notify_one(),
-        Err(error) => shared.trouble("local", &error.to_string()),
+        Ok(_) => {
+            shared.identity_refused.notify_one();
+            false
+        }
+        Err(error) => {
+            shared.trouble("local", &error.to_string());
+            false
+        }
     }
 }

@@ -1,1 +1,271 @@
-//! Tests of the uplink.
+//! The uplink against a Central made for it: real sockets, real mutual TLS, the protocol of the protobuf files.
+
+mod central;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use ids::{Direction, Lineage, Outcome, PolicyUid, Revision};
+use policy::{Digest, Item, PolicySet};
+use proto::watch::{PolicyBundle, Progress};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::*;
+use crate::config::Secret;
+use crate::stats::Count;
+use central::{Central, until};
+
+/// A gateway's uplink, running.
+struct Gateway {
+    uplink: Uplink,
+    policies: Policies,
+    stats: Stats,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+    _state: State,
+}
+
+fn key(folder: &TempDir) -> Arc<SealingKey> {
+    let path = folder.path().join("sealing.key");
+    if !path.exists() {
+        let bytes: Vec<u8> = (0..32).collect();
+        std::fs::write(&path, bytes).expect("a key");
+    }
+    Arc::new(SealingKey::load(&crate::config::SealingKey::File(path)).expect("a key"))
+}
+
+fn options(token: Option<&str>) -> UplinkOptions {
+    UplinkOptions {
+        address: None,
+        token: token.map(|token| Secret::new(token.to_owned())),
+        token_file: None,
+        name: Some("proposed".into()),
+        report_interval: Duration::from_millis(50),
+        version: "1.2.3".into(),
+    }
+}
+
+impl Gateway {
+    fn start(folder: &TempDir, token: Option<&str>) -> Self {
+        let state = State::open(folder.path()).expect("the folder is ours");
+        let policies = Policies::open(folder.path()).expect("readable policies");
+        let stats = Stats::open(&state).expect("readable statistics");
+        let hooks = Hooks {
+            flush_keys: Arc::new(|| {}),
+            inventory: Arc::new(|| async { None }.boxed()),
+            storage_id: Arc::new(|| None),
+        };
+        let sealing = key(folder);
+        let uplink = Uplink::new(Some(options(token)), &state, policies.clone(), stats.clone(), sealing, hooks);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let (uplink, stop) = (uplink.clone(), stop.clone());
+            async move { uplink.run(stop).await }
+        });
+        Self { uplink, policies, stats, stop, running, _state: state }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(20), self.running)
+            .await
+            .expect("it stops")
+            .expect("it does not panic");
+    }
+
+    fn count(&self) {
+        self.stats.count(Count {
+            bucket: "b",
+            policy: None,
+            outcome: Outcome::Plain,
+            direction: Direction::In,
+            bytes: 10,
+        });
+    }
+}
+
+fn bundle(number: u64) -> PolicyBundle {
+    let text = format!(
+        "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: {{ name: one, description: \"{number}\" }}\n\
+         spec: {{ mode: enforce, priority: 1, buckets: [\"b\"], effect: encrypt }}\n"
+    );
+    let policy = policy::parse_one(&text).expect("a legal policy");
+    let revision = Revision { lineage: Lineage(Uuid::from_u128(1)), number };
+    let set = PolicySet::new(revision, vec![Item { uid: PolicyUid(Uuid::from_u128(1)), policy }]).expect("a legal set");
+    let document = Bytes::from(set.encode());
+    let held = proto::watch::Held { revision, digest: Digest::of(&document).0 };
+    PolicyBundle { held, format: policy::FORMAT, document }
+}
+
+#[tokio::test]
+async fn a_gateway_enrols_takes_a_set_and_says_how_far_it_is() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    until("it is connected", || gateway.uplink.status().connected).await;
+    let older = gateway.policies.begin();
+    central.push(bundle(1));
+    until("the set is applied", || central.seen().acked(1) == Some(Progress::Applied)).await;
+    assert_eq!(gateway.policies.current().labels["region"], "eu-1");
+    let status = gateway.uplink.status();
+    assert_eq!((status.revision, status.effective_revision), (Some(1), None));
+    drop(older);
+    until("the set is effective", || central.seen().acked(1) == Some(Progress::Effective)).await;
+    until("it says so", || gateway.uplink.status().effective_revision == Some(1)).await;
+    assert_eq!(gateway.uplink.status().name.as_deref(), Some("given"));
+    until("it lives", || central.seen().heartbeats > 1).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_set_is_told_once_and_the_last_good_one_stays_in_force() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    central.push(bundle(1));
+    until("the first set is effective", || central.seen().acked(1) == Some(Progress::Effective)).await;
+    central.push(PolicyBundle { format: 99, ..bundle(2) });
+    until("the refusal is told", || !central.seen().refusals.is_empty()).await;
+    let refusal = central.seen().refusals[0].clone();
+    assert_eq!((refusal.code.as_str(), refusal.refused.revision.number), ("unknown-format", 2));
+    assert_eq!(refusal.kept, Some(bundle(1).held));
+    assert!(!refusal.reason.is_empty());
+    let shown = gateway.uplink.status().refusal.expect("it is shown");
+    assert_eq!((shown.code.as_str(), shown.revision), ("unknown-format", 2));
+    assert_eq!(gateway.uplink.status().revision, Some(1));
+    // Received may have been said, more must not.
+    assert!(central.seen().acked(2) <= Some(Progress::Received));
+    central.push(bundle(3));
+    until("the next set is effective", || central.seen().acked(3) == Some(Progress::Effective)).await;
+    assert_eq!(gateway.uplink.status().refusal, None);
+    assert_eq!(central.seen().refusals.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_lower_number_is_refused_also_over_the_stream() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    central.push(bundle(5));
+    until("the set is effective", || central.seen().acked(5) == Some(Progress::Effective)).await;
+    central.push(bundle(4));
+    until("the refusal is told", || central.seen().refusals.iter().any(|refusal| refusal.code == "lower-revision"))
+        .await;
+    assert_eq!(gateway.uplink.status().revision, Some(5));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_with_another_ca_is_not_told_the_token() {
+    let (central, stranger) = (Central::start().await, Central::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = central.token_for(stranger.address());
+    let error = enrol_now(&options(None), folder.path(), &token, &key(&folder)).await.expect_err("a stranger");
+    assert!(matches!(&error, EnrolError::Central { code, .. } if code == "tls"), "{error}");
+    assert_eq!(stranger.seen().enrolments, 0);
+    let enrolled =
+        enrol_now(&options(None), folder.path(), &central.token(), &key(&folder)).await.expect("the right one");
+    assert_eq!(enrolled.name, "given");
+    let again = enrol_now(&options(None), folder.path(), &central.token(), &key(&folder)).await.expect_err("used");
+    assert!(matches!(&again, EnrolError::Central { code, .. } if code == "token-used"), "{again}");
+}
+
+#[tokio::test]
+async fn after_a_restart_what_is_held_and_the_life_before_are_said_and_nothing_is_sent_again() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    central.push(bundle(1));
+    until("the set is effective", || central.seen().acked(1) == Some(Progress::Effective)).await;
+    gateway.stop().await;
+    let bundles = central.seen().bundles_sent;
+    // The token is not needed any more.
+    let gateway = Gateway::start(&folder, None);
+    until("it is connected", || gateway.uplink.status().connected).await;
+    let hellos = central.seen().hellos.clone();
+    let (first, last) = (&hellos[0], &hellos[hellos.len() - 1]);
+    assert_eq!(first.predecessor, None);
+    assert_eq!(last.predecessor, Some(first.epoch));
+    assert_ne!(last.epoch, first.epoch);
+    assert_eq!(last.held, Some(bundle(1).held));
+    assert_eq!(central.seen().bundles_sent, bundles, "nothing is sent twice");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn reports_are_sent_until_acknowledged_and_a_lost_acknowledgement_doubles_nothing() {
+    let central = Central::start().await;
+    central.change(|state| state.lose_acks = 3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    for _ in 0..20 {
+        gateway.count();
+    }
+    until("all is merged", || central.seen().objects("b") == 20).await;
+    until("all is acknowledged", || gateway.stats.spooled() == (0, 0)).await;
+    let delivered = central.seen().deliveries.clone();
+    assert!(delivered.windows(2).any(|pair| pair[0] == pair[1]), "a report came twice: {delivered:?}");
+    gateway.count();
+    central.change(|state| state.want_full = true);
+    until("the next is merged", || central.seen().objects("b") == 21).await;
+    gateway.count();
+    until("a full report follows", || central.seen().full_reports > 0).await;
+    let last = gateway.stats.last_sequence();
+    assert!(central.seen().gaps == 0 && last >= 2);
+    gateway.count();
+    gateway.stop().await;
+    assert_eq!(central.seen().objects("b"), 23, "the last report is sent at the stop");
+}
+
+#[tokio::test]
+async fn a_report_that_is_rejected_gives_way_to_a_full_one() {
+    let central = Central::start().await;
+    central.change(|state| state.reject_reports = 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    gateway.count();
+    until("the values are told in another report", || central.seen().objects("b") == 1).await;
+    assert!(central.seen().full_reports > 0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_that_is_not_taken_gives_way_to_the_one_before() {
+    let central = Central::start().await;
+    central.change(|state| {
+        state.lifetime_ms = 3_000;
+        state.refuse_renewed = true;
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    until("it is connected", || gateway.uplink.status().connected).await;
+    until("the renewed certificate is tried", || central.seen().renewed_refused > 0).await;
+    central.change(|state| state.lifetime_ms = 3_600_000);
+    until("the one before serves again", || gateway.uplink.status().connected).await;
+    central.change(|state| state.refuse_renewed = false);
+    until("a renewed one serves", || central.seen().renewed_served > 0).await;
+    until("it is kept", || {
+        let (current, next) = identity::load(&identity_folder(folder.path()), &key(&folder)).expect("readable");
+        next.is_none() && current.is_some_and(|identity| identity.not_after_ms > now_ms() + 60_000)
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_private_key_is_sealed_on_the_disk() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    enrol_now(&options(None), folder.path(), &central.token(), &key(&folder)).await.expect("enrolled");
+    let path = identity_folder(folder.path()).join("current");
+    let sealed = std::fs::read(&path).expect("the identity");
+    let (current, _) = identity::load(&identity_folder(folder.path()), &key(&folder)).expect("readable");
+    let key_der = current.expect("an identity").key_der;
+    assert!(!sealed.windows(16).any(|window| key_der.windows(16).any(|secret| secret == window)));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("the file").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -54,11 +54,9 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
             Ok(()) => Duration::ZERO,
             Err(failure) => {
                 shared.trouble(&failure.code, &failure.message);
-                if failure.is_identity_refused() {
-                    enrol::refused(shared, &shared.line);
-                }
+                let another = failure.is_identity_refused() && enrol::refused(shared);
                 let wait = backoff.next(hint);
-                if failure.is_slow() { wait + SLOW } else { wait }
+                if failure.is_slow() && !another { wait + SLOW } else { wait }
             }
         };
         let mut changes = shared.line.changes();
