@@ -69,6 +69,11 @@ impl App {
         let ingest = db::pool(&config.database.url, config.database.ingest_connections)?;
         wait_for_database(&db).await?;
         db::migrate(&db).await?;
+        Self::over(config, db, ingest, address).await
+    }
+
+    /// The same over pools of a database that is up to date.
+    pub(crate) async fn over(config: Arc<Config>, db: PgPool, ingest: PgPool, address: String) -> Result<Self, Error> {
         policies::begin(&db).await?;
         let key = || {
             SealingKey::load(&config.sealing.key)

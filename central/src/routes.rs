@@ -175,4 +175,6 @@ impl FromRef<App> for Policies {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

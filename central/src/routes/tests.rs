@@ -1,1 +1,240 @@
+use std::collections::BTreeSet;
 
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::testing::{PASSWORD, Rest, permit};
+use crate::caller::Role;
+use crate::operators;
+
+/// Routes that need nobody.
+const OPEN: &[&str] = &["POST /session"];
+
+/// Routes that a viewer may use: their own session and the overview.
+const VIEWER: &[&str] =
+    &["GET /session", "DELETE /session", "GET /convergence", "GET /stats", "GET /inventories", "GET /gateways"];
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Every route of the document, as `METHOD /path` with parameters filled in.
+async fn routes(rest: &Rest) -> BTreeSet<String> {
+    let document = rest.ask("", "GET /openapi.json", &[], "").await.json();
+    let mut routes = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys() {
+            let path = path.strip_prefix(super::BASE).expect("below the base");
+            routes.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    assert!(routes.len() > 30, "the document is not whole: {routes:?}");
+    routes
+}
+
+fn filled(route: &str) -> String {
+    route.replace("{number}", "1").replace("{id}", "00000000-0000-0000-0000-000000000000").replace("{name}", "nobody")
+}
+
+#[tokio::test]
+async fn every_route_refuses_strangers_and_those_with_too_little_right() {
+    let rest = Rest::start().await;
+    let viewer = rest.token(Role::Viewer).await;
+    for route in routes(&rest).await {
+        let nobody = rest.ask("", &filled(&route), &[JSON], "{}").await;
+        let forged = rest.ask("sgc_forged", &filled(&route), &[JSON], "{}").await;
+        if OPEN.contains(&route.as_str()) {
+            assert_eq!(nobody.status, StatusCode::BAD_REQUEST, "{route}: {}", nobody.text);
+            continue;
+        }
+        assert_eq!(nobody.status, StatusCode::UNAUTHORIZED, "{route}: {}", nobody.text);
+        assert_eq!(forged.status, StatusCode::UNAUTHORIZED, "{route}: {}", forged.text);
+        let low = rest.ask(&viewer, &filled(&route), &[JSON], "{}").await;
+        let allowed = VIEWER.contains(&route.as_str());
+        assert_eq!(low.status != StatusCode::FORBIDDEN, allowed, "{route}: {} {}", low.status, low.text);
+    }
+}
+
+#[tokio::test]
+async fn roles_have_their_own_routes_and_no_others() {
+    let rest = Rest::start().await;
+    let cases = [
+        (Role::Operator, "POST /policy-set/apply", false),
+        (Role::Operator, "GET /policies", true),
+        (Role::Operator, "GET /enrolment-tokens", true),
+        (Role::Operator, "GET /audit", false),
+        (Role::Editor, "GET /policies", true),
+        (Role::Editor, "POST /policy-set/check", true),
+        (Role::Editor, "GET /enrolment-tokens", false),
+        (Role::Editor, "POST /operators", false),
+        (Role::Approver, "GET /audit", true),
+        (Role::Approver, "POST /policy-set/apply", false),
+        (Role::Admin, "GET /operators", true),
+        (Role::Admin, "GET /audit/export", true),
+    ];
+    for (role, route, allowed) in cases {
+        let token = rest.token(role).await;
+        let answer = rest.ask(&token, route, &[], "").await;
+        assert_eq!(answer.status != StatusCode::FORBIDDEN, allowed, "{role:?} {route}: {}", answer.text);
+        assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{role:?} {route}");
+    }
+}
+
+#[tokio::test]
+async fn the_checked_in_document_is_the_one_that_is_served() {
+    let rest = Rest::start().await;
+    let served = rest.ask("", "GET /openapi.json", &[], "").await.json();
+    assert!(served["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let served = serde_json::to_string_pretty(&served).expect("JSON") + "\n";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    if std::env::var_os("SEALGATE_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, &served).expect("written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("central/openapi.json");
+    assert!(kept == served, "central/openapi.json is not what is served: SEALGATE_UPDATE_SNAPSHOTS=1, then commit it");
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_with_a_code() {
+    let rest = Rest::start().await;
+    let admin = rest.token(Role::Admin).await;
+    let large = "x".repeat(super::BODY_BYTES + 1);
+    let cases: [(&str, &str, StatusCode, &str); 7] = [
+        ("POST /tokens", r#"{"name":"a","role":"viewer","bogus":1}"#, StatusCode::BAD_REQUEST, "invalid"),
+        ("POST /tokens", r#"{"name":"a","role":"king"}"#, StatusCode::BAD_REQUEST, "invalid"),
+        ("GET /policies?bogus=1", "", StatusCode::BAD_REQUEST, "invalid"),
+        ("PATCH /policies", "", StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
+        ("GET /nowhere", "", StatusCode::NOT_FOUND, "not-found"),
+        ("GET /policies/nobody", "", StatusCode::NOT_FOUND, "not-found"),
+        ("POST /policy-set/apply", &large, StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+    ];
+    for (route, body, status, code) in cases {
+        let answer = rest.ask(&admin, route, &[JSON], body.to_owned()).await;
+        assert_eq!(answer.status, status, "{route}: {}", answer.text);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{route}");
+        let problem = answer.json();
+        assert_eq!(problem["code"], code, "{route}");
+        assert_eq!(problem["status"], status.as_u16(), "{route}");
+        assert!(!problem["detail"].as_str().expect("a detail").is_empty(), "{route}");
+    }
+}
+
+async fn cookie(rest: &Rest) -> String {
+    let body = json!({ "name": "admin", "password": PASSWORD }).to_string();
+    let answer = rest.ask("", "POST /session", &[JSON], body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().expect("a cookie").to_owned()
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_use_the_cookie() {
+    let rest = Rest::start().await;
+    let cookie = cookie(&rest).await;
+    let own = ("x-sealgate-request", "1");
+    let (cookie, host) = (("cookie", cookie.as_str()), ("host", "central.example"));
+    let create = || json!({ "name": uuid::Uuid::new_v4().to_string(), "role": "viewer" }).to_string();
+    let forbidden = [
+        vec![cookie, host, JSON],
+        vec![cookie, host, JSON, own, ("origin", "https://evil.example")],
+        vec![cookie, host, JSON, own, ("origin", "null")],
+    ];
+    for headers in forbidden {
+        let answer = rest.ask("", "POST /tokens", &headers, create()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}: {}", answer.text);
+        assert_eq!(answer.json()["code"], "cross-site");
+    }
+    for headers in [vec![cookie, host, JSON, own], vec![cookie, host, JSON, own, ("origin", "https://central.example")]]
+    {
+        let answer = rest.ask("", "POST /tokens", &headers, create()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{headers:?}: {}", answer.text);
+    }
+    let body = json!({ "name": "admin", "password": PASSWORD }).to_string();
+    let foreign = rest.ask("", "POST /session", &[JSON, host, ("origin", "https://evil.example")], body).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN, "a foreign page cannot log somebody in");
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_log_out() {
+    let rest = Rest::start().await;
+    let cookie = cookie(&rest).await;
+    let headers = [("cookie", cookie.as_str()), ("x-sealgate-request", "1")];
+    let who = rest.ask("", "GET /session", &headers, "").await;
+    assert_eq!(who.json()["via"], "session");
+    assert_eq!(rest.ask("", "DELETE /session", &headers, "").await.status, StatusCode::NO_CONTENT);
+    let over = rest.ask("", "GET /session", &headers, "").await;
+    assert_eq!((over.status, over.json()["code"].clone()), (StatusCode::UNAUTHORIZED, json!("session-over")));
+}
+
+#[tokio::test]
+async fn a_create_sent_twice_is_done_once_and_answered_alike() {
+    let rest = Rest::start().await;
+    let admin = rest.token(Role::Admin).await;
+    let headers = [JSON, ("idempotency-key", "once-1")];
+    let body = json!({ "name": "ci", "role": "editor" }).to_string();
+    let first = rest.ask(&admin, "POST /tokens", &headers, body.clone()).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
+    let again = rest.ask(&admin, "POST /tokens", &headers, body.clone()).await;
+    assert_eq!((again.status, again.text), (first.status, first.text.clone()));
+
+    let other = json!({ "name": "ci2", "role": "editor" }).to_string();
+    let reused = rest.ask(&admin, "POST /tokens", &headers, other.clone()).await;
+    assert_eq!((reused.status, reused.json()["code"].clone()), (StatusCode::CONFLICT, json!("key-reused")));
+
+    // Keys of different callers never meet.
+    let second = rest.token(Role::Admin).await;
+    assert_eq!(rest.ask(&second, "POST /tokens", &headers, other).await.status, StatusCode::CREATED);
+
+    // A refused create may be tried again with the same key.
+    let headers = [JSON, ("idempotency-key", "once-2")];
+    for _ in 0..2 {
+        let taken = rest.ask(&admin, "POST /tokens", &headers, body.clone()).await;
+        assert_eq!(taken.json()["code"], "name-taken", "{}", taken.text);
+    }
+    let secret = first.json()["token"].as_str().expect("a token").to_owned();
+    let kept: Vec<Vec<u8>> =
+        sqlx::query_scalar("select body from idempotency_keys").fetch_all(&rest.db).await.expect("rows");
+    assert!(!kept.is_empty());
+    assert!(kept.iter().all(|body| !body.windows(16).any(|part| secret.as_bytes()[4..20] == *part)), "kept in clear");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_counted_in_one_checkpoint() {
+    let rest = Rest::start().await;
+    let viewer = rest.token(Role::Viewer).await;
+    for _ in 0..50 {
+        rest.ask(&viewer, "GET /audit", &[], "").await;
+        rest.ask("", "GET /audit", &[], "").await;
+    }
+    let (before, _) = crate::audit::head(&rest.db).await.expect("a head");
+    rest.app.denials.checkpoint(&rest.db).await.expect("a checkpoint");
+    let records = crate::audit::export_page(&rest.db, before, 10).await.expect("records");
+    assert_eq!(records.len(), 1, "{records:?}");
+    let detail: Value = serde_json::from_str(&records[0].detail).expect("JSON");
+    let counts: Vec<_> = detail["attempts"].as_array().expect("attempts").iter().map(|a| a["count"].clone()).collect();
+    assert_eq!(counts, [json!(50), json!(50)], "{detail}");
+    rest.app.denials.checkpoint(&rest.db).await.expect("nothing to do");
+    assert_eq!(crate::audit::head(&rest.db).await.expect("a head").0, before + 1, "no record for nothing");
+}
+
+#[tokio::test]
+async fn the_page_allows_no_script_and_health_needs_nobody() {
+    let rest = Rest::start().await;
+    let page = rest.send(axum::http::Request::get("/").body("".into()).expect("legal")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    for path in ["/healthz", "/readyz", "/api/v1/healthz", "/api/v1/readyz"] {
+        let health = rest.send(axum::http::Request::get(path).body("".into()).expect("legal")).await;
+        assert_eq!(health.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_holds_no_longer() {
+    let rest = Rest::start().await;
+    let (token, text) =
+        operators::create_token(&rest.db, &permit("x"), "leaked", Role::Admin, None).await.expect("made");
+    assert_eq!(rest.ask(&text, "GET /session", &[], "").await.json()["name"], "leaked");
+    let gone = rest.ask(&text, &format!("DELETE /tokens/{}", token.name), &[], "").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(rest.ask(&text, "GET /session", &[], "").await.status, StatusCode::UNAUTHORIZED);
+}
