@@ -338,25 +338,27 @@ impl Group {
                 Err(error) => tracing::debug!(%error, "group document cannot be read"),
             }
             failing = looked.is_err();
-            if self.prune.swap(false, Ordering::AcqRel)
-                && let Err(error) = self.remove_old().await
-            {
-                self.prune.store(true, Ordering::Release);
-                tracing::debug!(%error, "old group documents cannot be removed");
+            if self.prune.swap(false, Ordering::AcqRel) {
+                let more = self.remove_old().await.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "old group documents cannot be removed");
+                    true
+                });
+                self.prune.fetch_or(more, Ordering::AcqRel);
             }
         }
     }
 
-    /// Removes all revisions but the newest [`Options::keep`], counted from the one that this member knows.
-    async fn remove_old(&self) -> Result<(), GroupError> {
+    /// Removes revisions but the newest [`Options::keep`], counted from the one that this member knows; a few at a time,
+    /// so that looks go on between them. Says whether there are more.
+    async fn remove_old(&self) -> Result<bool, GroupError> {
         let own = self.current.borrow().mark.revision;
-        let Some(newest) = own.checked_sub(self.options.keep).filter(|newest| *newest > 0) else { return Ok(()) };
-        let old = revisions(&self.system, 0).await?.into_iter().take_while(|number| *number <= newest);
-        // A few at a time, so that looks go on between them.
-        for number in old.take(REMOVED_AT_ONCE) {
-            self.system.delete(&object(number)).await?;
+        let newest = own.saturating_sub(self.options.keep);
+        let mut old = revisions(&self.system, 0).await?;
+        old.retain(|number| *number <= newest);
+        for number in old.iter().take(REMOVED_AT_ONCE) {
+            self.system.delete(&object(*number)).await?;
         }
-        Ok(())
+        Ok(old.len() > REMOVED_AT_ONCE)
     }
 }
 

@@ -231,20 +231,21 @@ async fn old_revisions_are_removed_and_the_newest_stay() {
     let options = Options { keep: 4, ..quick() };
     let sealing = key();
     let group = member_of(system, &sealing, options.clone()).await.expect("opens");
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(Arc::clone(&group).run(stop.clone()));
-    for number in 0..20 {
+    // More than are removed at once.
+    for number in 0..40 {
         toggle(&group, &format!("b{number}"), true).await;
     }
     let numbers = || -> Vec<String> {
         let storage = storage.lock().expect("not poisoned");
         storage.objects.keys().filter(|key| key.starts_with(PREFIX)).cloned().collect()
     };
-    let kept: Vec<String> = (18..=21).map(object).collect();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&group).run(stop.clone()));
+    let kept: Vec<String> = (38..=41).map(object).collect();
     eventually(Duration::from_secs(5), "removed", || numbers() == kept).await;
     let system = System::open(upstream, &system::tests::options()).await.expect("opens");
     let late = member_of(system, &sealing, options).await.expect("opens");
-    assert_eq!(late.document().buckets.len(), 20);
+    assert_eq!(late.document().buckets.len(), 40);
     stop.cancel();
     running.await.expect("ends");
 }
