@@ -1,8 +1,10 @@
 //! For tests: a fresh database for each, cloned from a migrated template.
 //!
-//! `SEALGATE_TEST_DATABASE_URL` names a server (a superuser, the database `postgres`). Where it is absent, each test
-//! process starts a private `PostgreSQL` and stops it at its end.
+//! `SEALGATE_TEST_DATABASE_URL` names a server (a superuser, the database `postgres`). Where it is absent, the first test
+//! of a run starts a private `PostgreSQL`, which ends with the run.
 
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -86,11 +88,11 @@ enum Server {
 
 impl Server {
     fn find() -> Self {
-        static PRIVATE: OnceLock<Private> = OnceLock::new();
+        static PRIVATE: OnceLock<u16> = OnceLock::new();
         if let Ok(url) = std::env::var("SEALGATE_TEST_DATABASE_URL") {
             return Self::Given(url);
         }
-        Self::Private(PRIVATE.get_or_init(Private::start).port)
+        Self::Private(*PRIVATE.get_or_init(private))
     }
 
     fn url(&self, database: &str) -> String {
@@ -104,50 +106,69 @@ impl Server {
     }
 }
 
-/// A `PostgreSQL` of this process alone. Its parent shell stops it when the process is gone.
-struct Private {
-    port: u16,
-}
-
-impl Private {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("sealgate-pg-{}", Uuid::new_v4().simple()));
-        std::fs::create_dir(&folder).expect("a folder");
-        let bin = binaries();
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-        // `$$` of the test process is watched: a killed test leaves no server behind.
-        let script = r#"
+/// Starts and stops the server; `$4` is the test run, watched so that a killed run leaves no server behind.
+const SCRIPT: &str = r#"
 set -eu
-D=$1 BIN=$2 PORT=$3 PARENT=$4
-if [ "$(id -u)" = 0 ]; then chown postgres "$D"; as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }; else as() { "$@"; }; fi
+trap '' INT
+D=$1 BIN=$2 PORT=$3 RUN=$4
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+  chown postgres "$D"
+  as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
+fi
 cd "$D"
-as "$BIN/initdb" -D "$D/data" -U sealgate -A trust -E UTF8 --no-sync >"$D/../$(basename "$D").log" 2>&1
-as "$BIN/postgres" -D "$D/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$D" -c fsync=off -c max_connections=200 >>"$D/../$(basename "$D").log" 2>&1 &
-PG=$!
-until "$BIN/pg_isready" -q -h 127.0.0.1 -p "$PORT"; do kill -0 $PG; sleep 0.05; done
+as "$BIN/initdb" -D "$D/data" -U sealgate -A trust -E UTF8 --no-sync >/dev/null
+as "$BIN/pg_ctl" -D "$D/data" -w -l "$D/data/log" -o "-p $PORT -c listen_addresses=127.0.0.1 \
+  -c unix_socket_directories=$D -c fsync=off -c max_connections=400" start >/dev/null
 echo ready
-while kill -0 "$PARENT" 2>/dev/null; do sleep 0.2; done
-kill -INT $PG; wait $PG || true
-rm -rf "$D" "$D/../$(basename "$D").log"
+exec >/dev/null
+while kill -0 "$RUN" 2>/dev/null; do sleep 0.2; done
+as "$BIN/pg_ctl" -D "$D/data" -m immediate -w stop
+rm -rf "$D" "$D.port"
 "#;
-        #[expect(clippy::zombie_processes, reason = "the shell waits for the end of this process, not the reverse")]
-        let mut child = Command::new("sh")
-            .args(["-c", script, "sh"])
-            .arg(&folder)
-            .arg(&bin)
-            .arg(port.to_string())
-            .arg(std::process::id().to_string())
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("the shell speaks");
-        assert_eq!(line, "ready\n", "PostgreSQL does not start; see {}.log", folder.display());
-        Self { port }
+
+/// The port of a `PostgreSQL` for this test run: the processes with one parent share it, the first one starts it.
+fn private() -> u16 {
+    let run = std::os::unix::process::parent_id();
+    let folder = std::env::temp_dir().join(format!("sealgate-central-pg-{run}"));
+    let mut lock = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.with_extension("port"))
+        .expect("the folder for temporary files is writable");
+    lock.lock().expect("the other processes of the run let go");
+    let mut known = String::new();
+    lock.read_to_string(&mut known).expect("text");
+    if let Ok(port) = known.trim().parse()
+        && TcpStream::connect(("127.0.0.1", port)).is_ok()
+    {
+        return port;
     }
+    // Left by a run with the same number that did not end well.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("a folder");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let port = free.port();
+    #[expect(clippy::zombie_processes, reason = "the shell waits for the end of the run, not the reverse")]
+    let mut shell = Command::new("sh")
+        .args(["-c", SCRIPT, "sh"])
+        .arg(&folder)
+        .arg(binaries())
+        .args([port.to_string(), run.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    let mut line = String::new();
+    let stdout = shell.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("the shell speaks");
+    assert_eq!(line, "ready\n", "PostgreSQL does not start; see {}/data/log", folder.display());
+    lock.set_len(0).and_then(|()| lock.rewind()).expect("the file is writable");
+    write!(lock, "{port}").expect("the file is writable");
+    port
 }
 
 /// The newest `PostgreSQL` of this machine.
