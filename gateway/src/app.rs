@@ -40,6 +40,7 @@ use crate::upstream::{self, Upstreams};
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until `stop`, then until its requests have ended. Fails where it cannot start, or a part of it ends.
+#[expect(clippy::too_many_lines, reason = "the list of all parts, read once from top to bottom")]
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let Config { region, state_dir, sealing_key, floor, listen, storage, central, first_admin, limits, .. } = config;
     if let Some(file) = &listen.addresses_file {
@@ -61,17 +62,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         tell_first_start(&first, first_admin.file.as_deref())?;
     }
 
-    let hooks = keys::Hooks {
-        kms_call: {
-            let stats = stats.clone();
-            Box::new(move |kms, operation, ok| stats.kms_call(kms.as_str(), operation, ok))
-        },
-        kek_wraps: {
-            let stats = stats.clone();
-            Box::new(move |wraps| stats.kek_wraps(wraps))
-        },
-    };
-    let keys = Keys::new(keys::Options::default(), hooks);
+    let keys = Keys::new(keys::Options::default(), key_hooks(&stats));
     keys.configure(&group.document()).await;
 
     let front = Arc::new(Front {
@@ -98,28 +89,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         policies.clone(),
         stats.clone(),
         Arc::clone(&sealing),
-        uplink::Hooks {
-            flush_keys: {
-                let keys = keys.clone();
-                Arc::new(move || keys.flush())
-            },
-            inventory: Arc::new(|| async { None }.boxed()),
-            storage_id: Arc::new(move || Some(storage_id)),
-        },
+        uplink_hooks(&keys, storage_id),
     );
 
-    let bind = async |what: &str, address: SocketAddr| {
-        TcpListener::bind(address).await.with_context(|| format!("listen.{what}: {address} cannot be listened on"))
-    };
-    let s3_listener = bind("s3", listen.s3).await?;
-    let admin_listener = bind("admin", listen.admin).await?;
-    let metrics_listener = bind("metrics", listen.metrics).await?;
-    let addresses = Addresses {
-        pid: std::process::id(),
-        s3: s3_listener.local_addr()?,
-        admin: admin_listener.local_addr()?,
-        metrics: metrics_listener.local_addr()?,
-    };
+    let listeners = Listeners::bind(&listen).await?;
+    let addresses = listeners.addresses()?;
 
     let mut registry = telemetry::registry();
     stats.register(&mut registry);
@@ -141,9 +115,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (serving, keeping) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     let mut keepers = JoinSet::new();
-    servers.spawn(s3::serve(s3_listener, front, serving.clone()).map(|()| "the S3 listener"));
-    servers.spawn(web(admin_listener, admin, serving.clone(), "the admin listener"));
-    keepers.spawn(web(metrics_listener, metrics, keeping.clone(), "the metrics listener"));
+    servers.spawn(s3::serve(listeners.s3, front, serving.clone()).map(|()| "the S3 listener"));
+    servers.spawn(web(listeners.admin, admin, serving.clone(), "the admin listener"));
+    keepers.spawn(web(listeners.metrics, metrics, keeping.clone(), "the metrics listener"));
     keepers.spawn(Arc::clone(&group).run(keeping.clone()).map(|()| "the look at the group document"));
     keepers.spawn(keys.follow(group, keeping.clone()).map(|()| "the look at the KMS"));
     keepers.spawn({
@@ -190,6 +164,26 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         None => Ok(()),
         Some(Ok(part)) => anyhow::bail!("{part} ended by itself"),
         Some(Err(error)) => Err(error).context("a part of the gateway failed"),
+    }
+}
+
+/// Tells the statistics of every call of a KMS.
+fn key_hooks(stats: &Stats) -> keys::Hooks {
+    let (calls, wraps) = (stats.clone(), stats.clone());
+    keys::Hooks {
+        kms_call: Box::new(move |kms, operation, ok| calls.kms_call(kms.as_str(), operation, ok)),
+        kek_wraps: Box::new(move |count| wraps.kek_wraps(count)),
+    }
+}
+
+/// What Central may ask for.
+fn uplink_hooks(keys: &Keys, storage_id: ids::StorageId) -> uplink::Hooks {
+    let keys = keys.clone();
+    uplink::Hooks {
+        flush_keys: Arc::new(move || keys.flush()),
+        // Nothing walks the storage yet.
+        inventory: Arc::new(|| async { None }.boxed()),
+        storage_id: Arc::new(move || Some(storage_id)),
     }
 }
 
@@ -255,6 +249,35 @@ async fn seen(front: &Front, bucket: &str, key: &str) -> Result<Option<Seen>, St
         modified_ms: modified.unix_timestamp() * 1000,
         mark: s3::mark_of_headers(response.headers()),
     }))
+}
+
+/// The bound sockets.
+struct Listeners {
+    s3: TcpListener,
+    admin: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(listen: &config::Listen) -> anyhow::Result<Self> {
+        let bind = async |what: &str, address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("listen.{what}: {address} cannot be listened on"))
+        };
+        Ok(Self {
+            s3: bind("s3", listen.s3).await?,
+            admin: bind("admin", listen.admin).await?,
+            metrics: bind("metrics", listen.metrics).await?,
+        })
+    }
+
+    fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            pid: std::process::id(),
+            s3: self.s3.local_addr()?,
+            admin: self.admin.local_addr()?,
+            metrics: self.metrics.local_addr()?,
+        })
+    }
 }
 
 /// Where the gateway listens, for whoever started it.

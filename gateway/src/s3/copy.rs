@@ -102,7 +102,7 @@ impl Front {
         judge_source(&request, &head, sealed.is_some())?;
         let replace = request.header("x-amz-metadata-directive").is_some_and(|d| d.eq_ignore_ascii_case("REPLACE"));
         let same = source.bucket == request.bucket && source.key == request.key && source.version.is_none();
-        if same && !replace && !self.changes_something(&request) {
+        if same && !replace && !Self::changes_something(&request) {
             return Err(Error::invalid_request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -145,7 +145,7 @@ impl Front {
         self.store_copy(&request, &granted, &source, &permit, cause, plaintext, replace, &tags).await
     }
 
-    fn changes_something(&self, request: &Request) -> bool {
+    fn changes_something(request: &Request) -> bool {
         ["x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption"]
             .iter()
             .any(|name| request.headers.contains_key(*name))

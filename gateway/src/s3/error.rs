@@ -48,7 +48,7 @@ codes! {
     invalid_argument = 400 "InvalidArgument";
     /// The request contradicts itself.
     invalid_request = 400 "InvalidRequest";
-    /// A part that is named is not there, or has another ETag.
+    /// A part that is named is not there, or has another `ETag`.
     invalid_part = 400 "InvalidPart";
     /// The parts are not in ascending order.
     invalid_part_order = 400 "InvalidPartOrder";

@@ -303,8 +303,8 @@ mod tests {
         "</ListBucketResult>"
     );
 
-    fn known(size: u64) -> Option<Known> {
-        Some(Known { encrypted: true, size, kms: None })
+    fn known(size: u64) -> Known {
+        Known { encrypted: true, size, kms: None }
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn only_encrypted_entries_are_rewritten() {
         let plain = Some(Known { encrypted: false, size: 5, kms: None });
-        let out = rewrite(PAGE.as_bytes(), &[known(123), plain], None).unwrap();
+        let out = rewrite(PAGE.as_bytes(), &[Some(known(123)), plain], None).unwrap();
         let out = std::str::from_utf8(&out).unwrap();
         let expected = PAGE
             .replace("<Size>70000</Size>", "<Size>123</Size>")

@@ -24,7 +24,7 @@ use super::error::{Error, escape};
 use super::put::client_response;
 use super::request::Request;
 use super::service::xml;
-use super::upload::{Sink, Upload};
+use super::upload::{Sink, Upload, Verified};
 use super::{Front, headers};
 use crate::upstream::{self, Body};
 
@@ -94,7 +94,7 @@ impl Front {
     ) -> Result<Response<Body>, Error> {
         let wrapping = self.wrapping().await?;
         self.remember_due(&granted.document, &request.bucket).await?;
-        let recorded = self.recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
+        let recorded = Self::recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
         let client = headers::user_metadata(&request.headers);
         let (upload, data_key) = EnvelopeUpload::create(&recorded, &wrapping.kek, &client)
             .map_err(|error| Error::internal("The upload could not be begun.").because(error))?;
@@ -268,7 +268,7 @@ impl Front {
             Some(Ok(verified)) => verified,
             Some(Err(error)) => return Err(error),
             // The storage refused before the end of the body.
-            None => Default::default(),
+            None => Verified::default(),
         };
         let (head, body) = result?.into_parts();
         if !head.status.is_success() {
@@ -329,7 +329,7 @@ impl Front {
             PartTarget::Plain(id) => {
                 let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
                 let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let none = Box::new(|_: &super::upload::Verified| ());
+                let none = Box::new(|_: &Verified| ());
                 let (upload, _) = Upload::new(body, len, &Declared::default(), None, Sink::Plain(len), false, none);
                 let mut sent = HttpRequest::new(upload.boxed_unsync());
                 *sent.method_mut() = Method::PUT;

@@ -350,9 +350,8 @@ impl HttpBody for Counted {
                     this.tally.delivered();
                 }
             }
-            Some(Err(_)) => this.tally.failed(),
             None if this.left == 0 => this.tally.delivered(),
-            None => this.tally.failed(),
+            Some(Err(_)) | None => this.tally.failed(),
         }
         Poll::Ready(frame)
     }

@@ -235,9 +235,9 @@ impl Operation {
 mod tests {
     use super::*;
 
-    fn of(method: Method, scope: Scope, query: &[&str]) -> Operation {
+    fn of(method: &Method, scope: Scope, query: &[&str]) -> Operation {
         let query: Vec<_> = query.iter().map(|name| ((*name).to_owned(), String::new())).collect();
-        Operation::of(&method, scope, &query, &HeaderMap::new())
+        Operation::of(method, scope, &query, &HeaderMap::new())
     }
 
     #[test]
@@ -250,20 +250,20 @@ mod tests {
 
     #[test]
     fn neutral_parameters_do_not_hide_the_operation() {
-        assert_eq!(of(Method::GET, Scope::Bucket, &["list-type", "prefix"]), Operation::ListObjects);
-        assert_eq!(of(Method::GET, Scope::Object, &["versionId", "partNumber", "x-id"]), Operation::GetObject);
-        assert_eq!(of(Method::PUT, Scope::Object, &["partNumber", "uploadId"]), Operation::UploadPart);
-        assert_eq!(of(Method::GET, Scope::Object, &["X-Amz-Signature"]), Operation::GetObject);
+        assert_eq!(of(&Method::GET, Scope::Bucket, &["list-type", "prefix"]), Operation::ListObjects);
+        assert_eq!(of(&Method::GET, Scope::Object, &["versionId", "partNumber", "x-id"]), Operation::GetObject);
+        assert_eq!(of(&Method::PUT, Scope::Object, &["partNumber", "uploadId"]), Operation::UploadPart);
+        assert_eq!(of(&Method::GET, Scope::Object, &["X-Amz-Signature"]), Operation::GetObject);
     }
 
     #[test]
     fn what_is_in_no_row_is_unknown_and_needs_manage() {
-        assert_eq!(of(Method::PUT, Scope::Object, &["partNumber"]), Operation::Unknown);
-        assert_eq!(of(Method::PUT, Scope::Object, &["append", "position"]), Operation::Unknown);
-        assert_eq!(of(Method::GET, Scope::Object, &["acl", "tagging"]), Operation::Unknown);
-        assert_eq!(of(Method::PUT, Scope::Object, &["copy"]), Operation::Unknown);
-        assert_eq!(of(Method::POST, Scope::Object, &[]), Operation::Unknown);
-        assert_eq!(of(Method::GET, Scope::Bucket, &["nonsense"]), Operation::Unknown);
+        assert_eq!(of(&Method::PUT, Scope::Object, &["partNumber"]), Operation::Unknown);
+        assert_eq!(of(&Method::PUT, Scope::Object, &["append", "position"]), Operation::Unknown);
+        assert_eq!(of(&Method::GET, Scope::Object, &["acl", "tagging"]), Operation::Unknown);
+        assert_eq!(of(&Method::PUT, Scope::Object, &["copy"]), Operation::Unknown);
+        assert_eq!(of(&Method::POST, Scope::Object, &[]), Operation::Unknown);
+        assert_eq!(of(&Method::GET, Scope::Bucket, &["nonsense"]), Operation::Unknown);
         assert_eq!(Operation::Unknown.action(), Action::Manage);
         assert_eq!(Operation::Unknown.data(), Data::Around);
         let appending = HeaderMap::from_iter([("x-amz-write-offset-bytes".parse().unwrap(), "5".parse().unwrap())]);

@@ -43,7 +43,7 @@ impl Front {
                 head.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
                 upstream::full(document)
             } else {
-                self.long_body(&mut request, &mut head, len)?
+                Self::long_body(&mut request, &mut head, len)?
             }
         } else {
             upstream::empty()
@@ -53,7 +53,7 @@ impl Front {
         Ok(client_response(head.status, headers::to_client(&head.headers), body))
     }
 
-    fn long_body(&self, request: &mut Request, head: &mut HeaderMap, len: u64) -> Result<Body, Error> {
+    fn long_body(request: &mut Request, head: &mut HeaderMap, len: u64) -> Result<Body, Error> {
         let declared = Declared::read(&request.headers)?;
         if request.header("x-amz-trailer").is_some() {
             headers::drop_checks(head);

@@ -91,7 +91,7 @@ impl Front {
     ) -> Result<Response<Body>, Error> {
         let wrapping = self.wrapping().await?;
         self.remember_due(&granted.document, &request.bucket).await?;
-        let recorded = self.recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
+        let recorded = Self::recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
         let client = headers::user_metadata(&request.headers);
         let sealer = SingleSealer::new(&recorded, &wrapping.kek, len, &client, &declared.algorithms())
             .map_err(|error| Error::internal("The object could not be sealed; nothing was stored.").because(error))?;
@@ -253,7 +253,6 @@ impl Front {
 
     /// What is recorded in a sealed object.
     pub(super) fn recorded(
-        &self,
         place: &Place,
         key: &str,
         cause: Cause,

@@ -133,7 +133,7 @@ impl Http {
         let mut attempt = 1;
         loop {
             let request = Request::from_parts(head.clone(), full(body.clone()));
-            let request = self.0.signer.sign(request, sign::Payload::Hashed(&body)).map_err(|e| self.request(e))?;
+            let request = self.0.signer.sign(request, &sign::Payload::Hashed(&body)).map_err(|e| self.request(e))?;
             let result = self.send(request, ANSWER).await;
             let again = match &result {
                 Ok(response) => response.status() == StatusCode::SERVICE_UNAVAILABLE,
@@ -153,7 +153,7 @@ impl Http {
         head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         let (body, gate, progress) = stream::gated(body);
         let request = Request::from_parts(head, body);
-        let mut request = self.0.signer.sign(request, sign::Payload::Unsigned).map_err(|e| self.request(e))?;
+        let mut request = self.0.signer.sign(request, &sign::Payload::Unsigned).map_err(|e| self.request(e))?;
         hyper::ext::on_informational(&mut request, move |_| gate.open());
         tokio::select! {
             result = self.send(request, Duration::MAX) => result,

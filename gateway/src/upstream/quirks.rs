@@ -1,6 +1,7 @@
 //! What storages do otherwise than S3, and how it is known. Upstreams are probed, not trusted.
 
 /// What one storage does otherwise than S3.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quirks {
     /// The `ETag` of `If-Match` and `If-None-Match` is compared without its quotes (Ceph RGW 16): send it bare.

@@ -1,5 +1,7 @@
 //! `CompleteMultipartUpload`.
 
+#![expect(clippy::format_push_string, reason = "the XML is short, and reads best as it is written")]
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -48,7 +50,7 @@ impl Front {
         let state = state_id(&granted, &request.key, &id.upstream);
         // The record is written last: where it is, the upload is over.
         if let Some(done) = self.done(&state).await? {
-            return if done.request == asked { Ok(self.completed(&request, &done)) } else { Err(gone()) };
+            return if done.request == asked { Ok(Self::completed(&request, &done)) } else { Err(gone()) };
         }
         let opened = self.opened(&granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
         let done = self.complete_sealed(&request, &granted, &opened, &id.upstream, &named, asked).await?;
@@ -57,7 +59,7 @@ impl Front {
                 self.keep_done(&state, &done).await?;
                 self.policies.upload_ended(&state);
                 self.forget_upload(&state).await;
-                Ok(self.completed(&request, &done))
+                Ok(Self::completed(&request, &done))
             }
             Err(refused) => Ok(refused),
         }
@@ -117,7 +119,7 @@ impl Front {
         let bytes = chosen.iter().map(|record| record.plaintext_len).sum();
         let outcome = self.judge(request, granted, opened, upstream_id, bytes).await?;
         let parts: Vec<_> = chosen.iter().map(|record| record.part()).collect();
-        let checksums = combine(&opened.note.checksum, opened.note.full_object, &chosen)?;
+        let checksums = combine(opened.note.checksum.as_deref(), opened.note.full_object, &chosen);
         refuse_other_checksum(request, &checksums, chosen.len())?;
         let footer = opened.upload.footer(&opened.data_key, &opened.place, &parts, &checksums).map_err(|error| {
             Error::entity_too_small("Your proposed upload is smaller than the minimum allowed size").because(error)
@@ -136,7 +138,7 @@ impl Front {
         }
         text.push_str("</CompleteMultipartUpload>");
 
-        let mark = self.mark_of_upload(opened);
+        let mark = Self::mark_of_upload(opened);
         let pending = self.stats.intent(Intent {
             bucket: &request.bucket,
             key: &request.key,
@@ -160,7 +162,7 @@ impl Front {
         if (failed && code.as_deref() == Some("NoSuchUpload")) || (!failed && etag.is_empty()) {
             // Done by an earlier try whose answer was lost, or by a storage that tells no ETag.
             if let Some(found) = self.completed_before(request, granted, mark.as_deref()).await? {
-                etag = found
+                etag = found;
             } else {
                 pending.ended(Outcome::Failed, 0);
                 return Err(gone());
@@ -273,7 +275,7 @@ impl Front {
         }
     }
 
-    fn mark_of_upload(&self, opened: &Opened) -> Option<String> {
+    fn mark_of_upload(opened: &Opened) -> Option<String> {
         // As in the metadata: Base64 of the header, of which the mark is the beginning.
         let header = base64::engine::general_purpose::STANDARD_NO_PAD.encode(opened.upload.header().to_bytes());
         let mut map = HeaderMap::new();
@@ -296,7 +298,7 @@ impl Front {
         Ok(etag.filter(|_| same).map(|etag| etag.trim_matches('"').to_owned()))
     }
 
-    fn completed(&self, request: &Request, done: &Done) -> Response<Body> {
+    fn completed(request: &Request, done: &Done) -> Response<Body> {
         let mut shown = HeaderMap::new();
         headers::append_encryption(&mut shown, done.kms.as_deref());
         if let Some(version) = done.version.as_deref().and_then(|version| HeaderValue::from_str(version).ok()) {
@@ -377,12 +379,12 @@ fn choose<'a>(named: &[Named], records: &'a [PartRecord]) -> Result<Vec<&'a Part
 }
 
 /// The checksums of the object from those of its parts, where all parts have one of the same kind.
-fn combine(announced: &Option<String>, full: bool, chosen: &[&PartRecord]) -> Result<Checksums, Error> {
+fn combine(announced: Option<&str>, full: bool, chosen: &[&PartRecord]) -> Checksums {
     let of_parts: Option<Vec<_>> = chosen.iter().map(|record| algorithm(record)).collect();
-    let Some(of_parts) = of_parts else { return Ok(Checksums::default()) };
+    let Some(of_parts) = of_parts else { return Checksums::default() };
     let kind = of_parts[0].0;
     if of_parts.iter().any(|(algorithm, _)| *algorithm != kind) {
-        return Ok(Checksums::default());
+        return Checksums::default();
     }
     let crc = match kind {
         ChecksumAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
@@ -404,11 +406,13 @@ fn combine(announced: &Option<String>, full: bool, chosen: &[&PartRecord]) -> Re
         Checksum { algorithm: kind, kind: ChecksumKind::FullObject, value: bytes[8 - kind.value_len()..].to_vec() }
     } else {
         let mut hasher = Hasher::new(kind);
-        of_parts.iter().for_each(|(_, value)| hasher.update(value));
+        for (_, value) in &of_parts {
+            hasher.update(value);
+        }
         Checksum { algorithm: kind, kind: ChecksumKind::Composite, value: hasher.finish() }
     };
     let values = of_parts.iter().map(|(_, value)| value.to_vec()).collect();
-    Ok(Checksums { object: vec![object], parts: Some(PartChecksums { algorithm: kind, values }) })
+    Checksums { object: vec![object], parts: Some(PartChecksums { algorithm: kind, values }) }
 }
 
 /// A checksum of the whole that the client gives at Complete must be the one of the parts.
@@ -514,7 +518,7 @@ mod tests {
                 }
             };
             let parts = [part(b"12345"), part(b"6789")];
-            let combined = combine(&Some(algorithm_name(kind).into()), true, &[&parts[0], &parts[1]]).unwrap();
+            let combined = combine(Some(algorithm_name(kind)), true, &[&parts[0], &parts[1]]);
             let whole = crc_fast::checksum(crc, b"123456789").to_be_bytes();
             assert_eq!(combined.object[0].value, whole[8 - kind.value_len()..], "{kind:?}");
         }

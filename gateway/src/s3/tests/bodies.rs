@@ -49,7 +49,7 @@ async fn put(
     let (instructions, _) = sign(signable, &params).unwrap().into_parts();
     let mut text = format!("PUT {path} HTTP/1.1\r\nconnection: close\r\n");
     for (name, value) in all.chain(instructions.headers()).chain(unsigned.iter().copied()) {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     text.push_str("\r\n");
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();

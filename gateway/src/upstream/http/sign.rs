@@ -35,7 +35,7 @@ impl Signer {
     }
 
     /// Signs all headers; the target must be canonical as it stands, as [`super::super::uri`] makes it.
-    pub(super) fn sign(&self, mut request: Request<Body>, payload: Payload<'_>) -> Result<Request<Body>, BodyError> {
+    pub(super) fn sign(&self, mut request: Request<Body>, payload: &Payload<'_>) -> Result<Request<Body>, BodyError> {
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
