@@ -118,6 +118,9 @@ impl S3Error {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Self::new(Code::InsufficientStorage, "The storage is full. Nothing was stored.");
         }
+        if source.kind() == io::ErrorKind::TimedOut {
+            return Self::new(Code::SlowDown, "Another process holds a lock for too long. Nothing was changed.");
+        }
         Self::new(Code::InternalError, format!("The storage failed while {doing}."))
     }
 

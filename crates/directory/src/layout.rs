@@ -15,8 +15,6 @@
 //! than 241 bytes, and file systems that fold or normalise other characters than ASCII cannot merge two keys.
 //! The longest key needs 3,072 bytes and 13 steps, or 1,025 steps and 2,050 bytes.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The bytes of a component that one directory name holds; each takes at most three characters there.
@@ -31,15 +29,15 @@ pub(crate) const DATA: &str = "data";
 /// The file of an object's directory that holds its record.
 pub(crate) const RECORD: &str = "record.json";
 
-/// What a directory below `objects/` stands for; the bytes are those of one step.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
+/// What a directory below `objects/` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// An object whose key ends with these bytes.
-    Object(Vec<u8>),
+    /// An object whose key ends with the bytes of this step.
+    Object,
     /// A component that ends with these bytes and is followed by a `/`.
-    Level(Vec<u8>),
+    Level,
     /// The first [`STEP`] bytes of a component that goes on inside.
-    Continued(Vec<u8>),
+    Continued,
 }
 
 /// The directory of an object, below `objects` of its bucket.
@@ -87,19 +85,21 @@ pub(crate) fn level_of<'a>(objects: &Path, prefix: &'a [u8]) -> (PathBuf, &'a [u
     (objects.join(path), &prefix[..start], &prefix[start..])
 }
 
-/// What the name of a directory below `objects/` stands for; `None` if this storage would never write it.
-pub(crate) fn decode_entry(name: &OsStr) -> Option<Entry> {
-    let name = name.as_bytes();
-    let entry = match name.split_last()? {
-        (b'@', rest) => Entry::Object(decode(rest)?),
-        (b'~', rest) => Entry::Continued(decode(rest).filter(|step| step.len() == STEP)?),
-        _ => Entry::Level(decode(name)?),
+/// What the name of a directory below `objects/` stands for, and in `step` its bytes; `None` if this storage would
+/// never write it.
+pub(crate) fn decode_entry(name: &[u8], step: &mut Vec<u8>) -> Option<Entry> {
+    let (entry, encoded) = match name.split_last()? {
+        (b'@', rest) => (Entry::Object, rest),
+        (b'~', rest) => (Entry::Continued, rest),
+        _ => (Entry::Level, name),
     };
-    Some(entry)
+    decode(encoded, step)?;
+    (entry != Entry::Continued || step.len() == STEP).then_some(entry)
 }
 
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.=+,".contains(&byte)
+/// Whether a byte at this place of a step is written as it is.
+fn stands_for_itself(index: usize, byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_=+,".contains(&byte) || (byte == b'.' && index > 0)
 }
 
 fn encode(step: &[u8]) -> String {
@@ -109,7 +109,7 @@ fn encode(step: &[u8]) -> String {
     }
     let mut name = String::with_capacity(step.len() + 8);
     for (index, &byte) in step.iter().enumerate() {
-        if is_plain(byte) && !(index == 0 && byte == b'.') {
+        if stands_for_itself(index, byte) {
             name.push(char::from(byte));
         } else {
             name.push('%');
@@ -120,24 +120,34 @@ fn encode(step: &[u8]) -> String {
     name
 }
 
-fn decode(name: &[u8]) -> Option<Vec<u8>> {
+/// Undoes [`encode`]. One spelling only, so that two directories can never stand for one key.
+fn decode(name: &[u8], step: &mut Vec<u8>) -> Option<()> {
+    step.clear();
     if name == b"%" {
-        return Some(Vec::new());
+        return Some(());
     }
-    let mut step = Vec::with_capacity(name.len());
     let mut rest = name;
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let (digits, after) = after.split_at_checked(2)?;
-            step.push(hex::decode(digits).ok()?[0]);
-            rest = after;
-        } else {
-            step.push(byte);
-            rest = after;
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, escaped, after) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => (nibble(*high)? << 4 | nibble(*low)?, true, after),
+            (b'%', _) => return None,
+            (byte, after) => (byte, false, after),
+        };
+        if escaped == stands_for_itself(step.len(), byte) {
+            return None;
         }
+        step.push(byte);
+        rest = after;
     }
-    // One spelling only, so that two directories can never stand for one key.
-    (!step.is_empty() && step.len() <= STEP && encode(&step).as_bytes() == name).then_some(step)
+    (1..=STEP).contains(&step.len()).then_some(())
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -156,12 +166,11 @@ mod tests {
     fn key_of(path: &str) -> Option<Vec<u8>> {
         let mut key = Vec::new();
         for name in path.split('/') {
-            match decode_entry(OsStr::new(name))? {
-                Entry::Object(step) | Entry::Continued(step) => key.extend(step),
-                Entry::Level(step) => {
-                    key.extend(step);
-                    key.push(b'/');
-                }
+            let mut step = Vec::new();
+            let entry = decode_entry(name.as_bytes(), &mut step)?;
+            key.extend(step);
+            if entry == Entry::Level {
+                key.push(b'/');
             }
         }
         Some(key)
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     fn names_that_are_not_ours_stand_for_nothing() {
         for name in ["", "@", "~", "%4", "%zz", "%41", "%2e", ".x", ".", "..", "a b", "short~", "a%@", "%%"] {
-            assert_eq!(decode_entry(OsStr::new(name)), None, "{name}");
+            assert_eq!(decode_entry(name.as_bytes(), &mut Vec::new()), None, "{name}");
         }
     }
 

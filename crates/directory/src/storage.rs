@@ -27,6 +27,9 @@ use crate::{OpenError, layout};
 /// The layout that this program writes and reads.
 const LAYOUT: u32 = 1;
 
+/// How long to wait for a lock that its holders have for a few file operations only.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Our own folder; no bucket can have its name.
 const OWN: &str = ".sealgate";
 
@@ -186,20 +189,25 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Waits until `file` can be locked, alone or shared, at most until `deadline`; `false` when that has passed.
 pub(crate) fn lock_until(file: &File, shared: bool, deadline: Instant) -> io::Result<bool> {
+    let mut tries = 0;
     loop {
         match if shared { file.try_lock_shared() } else { file.try_lock() } {
             Ok(()) => return Ok(true),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(false),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+            // Most locks are held for microseconds.
+            Err(TryLockError::WouldBlock) if tries < 50 => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
         }
+        tries += 1;
     }
 }
 
+/// Opens and locks a file. `TimedOut` if somebody else holds it for longer than [`PATIENCE`]: a process that was
+/// stopped must not stop all others.
 fn lock_file(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    file.lock()?;
-    Ok(file)
+    if lock_until(&file, false, Instant::now() + PATIENCE)? { Ok(file) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// Removes the temporary folders of instances that live no more.

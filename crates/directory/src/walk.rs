@@ -14,14 +14,19 @@
 //! for what is before `/`, then for what is behind it.
 
 use std::collections::BinaryHeap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use rustix::io::Errno;
 
 use crate::layout::{self, Entry, decode_entry};
 
 /// Names of one folder that are kept in memory; when they are used up, the folder is read again for the next ones.
 const KEPT: usize = 2048;
+
+/// Bytes of entries that the kernel gives at once.
+const READ: usize = 64 << 10;
 
 /// A key, and the directory of its object.
 #[derive(Debug)]
@@ -77,14 +82,22 @@ enum Kind {
 }
 
 impl Item {
-    fn new(mut name: Vec<u8>, kind: Kind) -> Self {
+    fn new(name: &[u8], kind: Kind) -> Self {
+        let mut item = Self { order: Vec::new(), kind };
+        item.set(name, kind);
+        item
+    }
+
+    fn set(&mut self, name: &[u8], kind: Kind) {
+        self.kind = kind;
+        self.order.clear();
+        self.order.extend_from_slice(name);
         match kind {
             Kind::Object => {}
-            Kind::Before => name.push(0),
-            Kind::Level => name.push(b'/'),
-            Kind::Behind => name.push(b'/' + 1),
+            Kind::Before => self.order.push(0),
+            Kind::Level => self.order.push(b'/'),
+            Kind::Behind => self.order.push(b'/' + 1),
         }
-        Self { order: name, kind }
     }
 
     fn name(&self) -> &[u8] {
@@ -159,57 +172,77 @@ impl Walk {
 impl Folder {
     fn read(&mut self, prefix: &[u8], from: &[u8]) -> io::Result<()> {
         let after = self.cut.take();
-        let mut kept = BinaryHeap::new();
-        let mut more = false;
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => Some(entries),
+        let mut kept = Smallest::default();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = match openat(CWD, &self.path, flags, Mode::empty()) {
+            Ok(folder) => folder,
             // Removed since, or never there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+            Err(Errno::NOENT) => {
+                self.items = Some(Vec::new());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         };
-        let mut key = self.base.clone();
-        for entry in entries.into_iter().flatten() {
-            let Some(entry) = decode_entry(&entry?.file_name()) else { continue };
-            let (name, kinds): (_, &[Kind]) = match entry {
-                Entry::Object(name) => (name, &[Kind::Object]),
-                Entry::Level(name) => (name, &[Kind::Level]),
-                Entry::Continued(name) => (name, &[Kind::Before, Kind::Behind]),
-            };
+        let mut buffer = Vec::with_capacity(READ);
+        let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+        // These hold one entry after the other: of a large folder most entries are only looked at.
+        let (mut step, mut key, mut item) = (Vec::new(), self.base.clone(), Item::new(&[], Kind::Object));
+        while let Some(entry) = entries.next() {
+            let Some(entry) = decode_entry(entry?.file_name().to_bytes(), &mut step) else { continue };
             let fits = match self.side {
                 Side::Both => true,
-                Side::Before => name.first().is_some_and(|&byte| byte < b'/'),
-                Side::Behind => name.first().is_some_and(|&byte| byte > b'/'),
+                Side::Before => step.first().is_some_and(|&byte| byte < b'/'),
+                Side::Behind => step.first().is_some_and(|&byte| byte > b'/'),
             };
-            key.truncate(self.base.len());
-            key.extend_from_slice(&name);
-            if kinds == [Kind::Level] {
-                key.push(b'/');
+            if !fits {
+                continue;
             }
+            key.truncate(self.base.len());
+            key.extend_from_slice(&step);
+            let kinds: &[Kind] = match entry {
+                Entry::Object => &[Kind::Object],
+                Entry::Level => {
+                    key.push(b'/');
+                    &[Kind::Level]
+                }
+                Entry::Continued => &[Kind::Before, Kind::Behind],
+            };
             for &kind in kinds {
-                if !fits || !relevant(kind, &key, prefix, from) {
-                    continue;
-                }
-                let item = Item::new(name.clone(), kind);
-                if after.as_ref().is_some_and(|after| item <= *after) {
-                    continue;
-                }
-                if kept.len() < KEPT {
-                    kept.push(item);
-                } else {
-                    more = true;
-                    if let Some(mut largest) = kept.peek_mut()
-                        && item < *largest
-                    {
-                        *largest = item;
-                    }
+                item.set(&step, kind);
+                if relevant(kind, &key, prefix, from) && after.as_ref().is_none_or(|after| item > *after) {
+                    kept.offer(&item);
                 }
             }
         }
-        let mut items = kept.into_sorted_vec();
+        let (mut items, more) = (kept.heap.into_sorted_vec(), kept.more);
         self.cut = if more { items.last().cloned() } else { None };
         items.reverse();
         self.items = Some(items);
         Ok(())
+    }
+}
+
+/// The [`KEPT`] smallest of the items that were offered.
+#[derive(Default)]
+struct Smallest {
+    heap: BinaryHeap<Item>,
+    /// Whether there were more.
+    more: bool,
+}
+
+impl Smallest {
+    fn offer(&mut self, item: &Item) {
+        if self.heap.len() < KEPT {
+            self.heap.push(item.clone());
+            return;
+        }
+        self.more = true;
+        if let Some(mut largest) = self.heap.peek_mut()
+            && item < &*largest
+        {
+            largest.order.clone_from(&item.order);
+            largest.kind = item.kind;
+        }
     }
 }
 
@@ -236,6 +269,7 @@ pub(crate) fn past(prefix: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
 
     use proptest::prelude::*;
 
