@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::channel::Channel;
@@ -122,18 +123,41 @@ async fn readers_see_whole_versions_while_a_key_is_written_and_deleted() {
 async fn a_bucket_never_goes_with_an_object_that_was_acknowledged() {
     let home = Home::new();
     let clients = pair(&home).await;
-    for round in 0..60 {
-        let (one, two) = (Arc::clone(&clients[0]), Arc::clone(&clients[1]));
-        let put = tokio::spawn(async move { one.put("bucket", &format!("deep/{round}/key"), "x").await.code() });
-        let delete = tokio::spawn(async move { two.send("DELETE", "/bucket", &[], "").await.code() });
-        match (put.await.unwrap().as_str(), delete.await.unwrap().as_str()) {
-            ("200", "BucketNotEmpty") => {
-                assert_eq!(clients[1].delete("bucket", &format!("deep/{round}/key")).await.status, 204);
+    let done = Arc::new(AtomicBool::new(false));
+    let remover = {
+        let (client, done) = (Arc::clone(&clients[1]), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut removed = 0;
+            while !done.load(Ordering::Relaxed) {
+                match client.send("DELETE", "/bucket", &[], "").await.code().as_str() {
+                    "BucketNotEmpty" => {}
+                    "204" => {
+                        removed += 1;
+                        client.make("bucket").await;
+                    }
+                    other => panic!("{other}"),
+                }
             }
-            ("NoSuchBucket", "204") => clients[0].make("bucket").await,
-            other => panic!("{other:?}"),
-        }
-    }
+            removed
+        })
+    };
+    let writers = (0..3usize).map(|writer| {
+        let client = Arc::clone(&clients[writer % 2]);
+        tokio::spawn(async move {
+            for round in 0..150 {
+                let key = format!("deep-{writer}/{round}/key");
+                match client.put("bucket", &key, "x").await.code().as_str() {
+                    "200" => assert_eq!(client.get("bucket", &key).await.code(), "200", "{key} went with its bucket"),
+                    "NoSuchBucket" => continue,
+                    other => panic!("{other}"),
+                }
+                assert_eq!(client.delete("bucket", &key).await.status, 204);
+            }
+        })
+    });
+    futures(writers).await;
+    done.store(true, Ordering::Relaxed);
+    assert!(remover.await.unwrap() > 0, "the bucket was never removed: nothing was tried");
     assert_eq!(home.staged(), Vec::<PathBuf>::new());
 }
 
