@@ -14,6 +14,8 @@ pub mod enrolment;
 mod error;
 pub mod limits;
 pub mod report;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 
 pub use error::ProtocolError;
