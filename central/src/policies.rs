@@ -6,7 +6,8 @@
 //!                                                         ▼ changes, audit record, NOTIFY
 //!                                                     revision n + 1 (whole set, immutable) ──▶ feed ──▶ grpc ──▶ gateways
 //! ```
-//! A revision is made only in [`Policies::publish`]; its number is the head's plus one under the head's row lock, so
+//! A revision is made only in `Policies::publish` and, the first of a new lineage, in [`Policies::begin_lineage`]; its
+//! number is the head's plus one under the head's row lock, so
 //! numbers have no gaps and no two editors overwrite each other.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,6 +64,8 @@ pub enum Cause {
     Apply,
     /// The content of an earlier revision was published again.
     Rollback(u64),
+    /// A new lineage began with the set as it was.
+    Lineage,
 }
 
 impl Cause {
@@ -72,6 +75,7 @@ impl Cause {
             Self::Delete => "delete",
             Self::Apply => "apply",
             Self::Rollback(_) => "rollback",
+            Self::Lineage => "import",
         }
     }
 
@@ -81,6 +85,7 @@ impl Cause {
             Self::Delete => "policy.deleted",
             Self::Apply => "policies.applied",
             Self::Rollback(_) => "policies.rolled-back",
+            Self::Lineage => "lineage.begun",
         }
     }
 }
@@ -250,6 +255,42 @@ impl Policies {
             Ok(restored(set, &earlier))
         })
         .await
+    }
+
+    /// Begins a new lineage whose first revision is the present set: the way out where Central is behind the fleet and
+    /// its own set shall hold. Gateways take a set of a new lineage whatever they held before.
+    pub async fn begin_lineage(&self, permit: &Permit, known: Lineage) -> Result<Published, Error> {
+        let actor = permit.actor();
+        let (published, set) = db::transaction!(&self.db, "begin-lineage", async |tx| {
+            let head = store::head(tx, true).await?;
+            if head.lineage != known {
+                return Err(Error::new(Kind::Stale, "The present lineage is another one; nothing was changed."));
+            }
+            let set = self.set(tx, head).await?;
+            let revision = Revision { lineage: Lineage::random(), number: 1 };
+            let next = PolicySet::new(revision, set.items().to_vec())
+                .map_err(|refusal| Error::internal("a set that was acceptable is not", refusal))?;
+            let document = next.encode();
+            let digest = Digest::of(&document);
+            let cause = Cause::Lineage;
+            store::move_head(tx, head, revision.lineage).await?;
+            store::append(tx, &store::New { revision, document: &document, digest, cause, actor: &actor }).await?;
+            let items = next.items().iter();
+            let changes = items.map(|item| (item.policy.name().to_owned(), item.uid, Change::Added)).collect();
+            let plan = Plan { items: Vec::new(), changes, unchanged: Vec::new() };
+            store::append_changes(tx, revision, &plan.changes).await?;
+            let published = Published::of(revision, plan);
+            let detail = serde_json::json!({ "from": head, "to": revision });
+            audit::record(tx, &actor, cause.action(), "policy-set", &detail).await?;
+            if self.notify {
+                store::notify(tx).await?;
+            }
+            Ok((published, Arc::new(next)))
+        })
+        .await?;
+        self.keep(&set);
+        self.feed.wake();
+        Ok(published)
     }
 
     /// The one place where a revision is made. `plan` is pure: it may be asked again when transactions conflict.

@@ -61,6 +61,7 @@ fn table(table: Table) -> Table {
         .needs(P::ReadPolicies, routes!(policies::rest::set))
         .needs(P::EditPolicies, routes!(policies::rest::apply))
         .needs(P::EditPolicies, routes!(policies::rest::roll_back))
+        .needs(P::ManageFleet, routes!(policies::rest::begin_lineage))
         .needs(P::ReadPolicies, routes!(policies::rest::check))
         .needs(P::ReadPolicies, routes!(policies::rest::explain))
         .needs(P::ReadPolicies, routes!(policies::rest::history))

@@ -10,225 +10,17 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ids::{Lineage, Revision};
 use policy::PolicySet;
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-use super::{Change, Policies, Precondition, Published, store};
+use super::{Policies, Precondition, store};
 use crate::caller::Permit;
 use crate::error::{Error, Issue, Kind, Problem};
 
+mod shapes;
+pub use shapes::*;
+
 /// Entries of one page, at most.
 const PAGE: u32 = 1_000;
-
-/// What a change did to the set.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Outcome {
-    /// Number of the head now.
-    pub revision: u64,
-    /// Its lineage.
-    pub lineage: Uuid,
-    /// Policies that were written.
-    pub changed: Vec<String>,
-    /// Policies that were given and are as they were.
-    pub unchanged: Vec<String>,
-    /// Policies that are gone.
-    pub deleted: Vec<String>,
-}
-
-/// One line of the list.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Line {
-    /// Name.
-    pub name: String,
-    /// Identity for its whole life.
-    pub uid: Uuid,
-    /// What it is for.
-    pub description: String,
-    /// enforce, audit or disabled.
-    #[schema(value_type = String)]
-    pub mode: policy::Mode,
-    /// encrypt or deny.
-    #[schema(value_type = String)]
-    pub effect: policy::Effect,
-    /// The highest is recorded.
-    pub priority: u32,
-    /// Revision that last changed it.
-    pub changed_in: u64,
-    /// When that was.
-    #[serde(with = "time::serde::rfc3339")]
-    pub updated_at: OffsetDateTime,
-    /// Who did it.
-    pub updated_by: String,
-}
-
-/// Policies by name.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct List {
-    /// The history that the revision belongs to.
-    pub lineage: Uuid,
-    /// Number of the head.
-    pub revision: u64,
-    /// In the order of their names.
-    pub policies: Vec<Line>,
-    /// `after` of the next page; null at the end.
-    pub next: Option<String>,
-}
-
-/// One policy.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct One {
-    /// Name.
-    pub name: String,
-    /// Identity for its whole life.
-    pub uid: Uuid,
-    /// The history that the revision belongs to.
-    pub lineage: Uuid,
-    /// Number of the head.
-    pub revision: u64,
-    /// Revision that last changed it.
-    pub changed_in: u64,
-    /// When that was.
-    #[serde(with = "time::serde::rfc3339")]
-    pub updated_at: OffsetDateTime,
-    /// Who did it.
-    pub updated_by: String,
-    /// The text as it was written, comments included.
-    pub source: String,
-    /// What it says.
-    #[schema(value_type = Object)]
-    pub document: policy::GovernancePolicy,
-}
-
-/// A whole set.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Set {
-    /// The history that the revision belongs to.
-    pub lineage: Uuid,
-    /// Its number.
-    pub revision: u64,
-    /// SHA-256 of the bytes that gateways get, in hexadecimal.
-    pub digest: String,
-    /// In the order of their names.
-    pub policies: Vec<Text>,
-}
-
-/// A policy's text.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Text {
-    /// Name.
-    pub name: String,
-    /// Identity.
-    pub uid: Uuid,
-    /// As it was written.
-    pub source: String,
-}
-
-/// What a check found.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Checked {
-    /// Names of the policies in the text.
-    pub policies: Vec<String>,
-    /// What is legal and worth a second look.
-    pub advice: Vec<Issue>,
-}
-
-/// Revisions, newest first.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct History {
-    /// At most `limit`.
-    pub revisions: Vec<Entry>,
-    /// `before` of the next page; null at the end.
-    pub next: Option<u64>,
-}
-
-/// One revision in the history.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Entry {
-    /// The history that it belongs to.
-    pub lineage: Uuid,
-    /// Its number.
-    pub number: u64,
-    /// SHA-256 of the bytes that gateways get, in hexadecimal.
-    pub digest: String,
-    /// When it was made.
-    #[serde(with = "time::serde::rfc3339")]
-    pub created_at: OffsetDateTime,
-    /// Who made it.
-    pub created_by: String,
-    /// edit, delete, apply, rollback or import.
-    pub cause: String,
-    /// The number whose content a rollback published again.
-    pub restores: Option<u64>,
-    /// What it changed.
-    pub changes: Vec<EntryChange>,
-}
-
-/// What became of one policy.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct EntryChange {
-    /// Its name.
-    pub name: String,
-    /// Its identity.
-    pub uid: Uuid,
-    /// What happened.
-    pub change: Change,
-}
-
-/// A page by name.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct ByName {
-    /// Names after this.
-    after: Option<String>,
-    /// At most so many; 1 to 1,000.
-    limit: Option<u32>,
-}
-
-/// A page of the history.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct Before {
-    /// Numbers below this.
-    before: Option<u64>,
-    /// At most so many; 1 to 1,000.
-    limit: Option<u32>,
-}
-
-/// How to apply.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct How {
-    /// Delete every policy that is not in the text.
-    #[serde(default)]
-    prune: bool,
-}
-
-/// Which revision.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct Which {
-    /// Number; absent: the head.
-    revision: Option<u64>,
-}
-
-/// Which two revisions.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct Between {
-    /// The earlier number.
-    from: u64,
-    /// The later number; absent: the head.
-    to: Option<u64>,
-}
-
-/// Where to go back to.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GoBack {
-    /// The number whose content is published again.
-    revision: u64,
-}
 
 /// The policies, by name.
 #[utoipa::path(get, path = "/policies", tag = "policies", params(ByName), responses((status = 200, body = List)))]
@@ -377,6 +169,20 @@ pub async fn roll_back(
     Json(to): Json<GoBack>,
 ) -> Result<Response, Error> {
     let published = policies.roll_back(&permit, to.revision, for_set(&headers)?).await?;
+    Ok(with_etag(published.revision, StatusCode::OK, Json(Outcome::from(published))))
+}
+
+/// Begins a new lineage with the set as it is: for a Central that was restored from an older backup.
+#[utoipa::path(
+    post, path = "/policy-set/lineage", tag = "policies", request_body = NewLineage,
+    responses((status = 200, body = Outcome), (status = 412, body = Problem))
+)]
+pub async fn begin_lineage(
+    State(policies): State<Policies>,
+    Extension(permit): Extension<Permit>,
+    Json(new): Json<NewLineage>,
+) -> Result<Response, Error> {
+    let published = policies.begin_lineage(&permit, Lineage(new.instead_of)).await?;
     Ok(with_etag(published.revision, StatusCode::OK, Json(Outcome::from(published))))
 }
 
@@ -564,33 +370,5 @@ fn for_set(headers: &HeaderMap) -> Result<Precondition, Error> {
     match header(headers, &IF_MATCH)? {
         None | Some("*") => Ok(Precondition::Any),
         Some(etag) => parse_etag(etag).map(Precondition::Set),
-    }
-}
-
-impl From<Published> for Outcome {
-    fn from(published: Published) -> Self {
-        Self {
-            revision: published.revision.number,
-            lineage: published.revision.lineage.0,
-            changed: published.changed,
-            unchanged: published.unchanged,
-            deleted: published.deleted,
-        }
-    }
-}
-
-impl From<&PolicySet> for Set {
-    fn from(set: &PolicySet) -> Self {
-        let texts = set.items().iter().map(|item| Text {
-            name: item.policy.name().to_owned(),
-            uid: item.uid.0,
-            source: item.policy.source().to_owned(),
-        });
-        Self {
-            lineage: set.revision().lineage.0,
-            revision: set.revision().number,
-            digest: set.digest().to_string(),
-            policies: texts.collect(),
-        }
     }
 }

@@ -60,6 +60,20 @@ pub(super) async fn document(connection: &mut PgConnection, revision: Revision) 
     Ok(Stored { format, digest: Digest(digest), document: row.document })
 }
 
+/// Puts the head before the first revision of a new lineage. The caller holds its lock, and appends that revision.
+pub(super) async fn move_head(tx: &mut Tx, from: Revision, to: Lineage) -> Result<(), Error> {
+    let moved = sqlx::query!(
+        "update policy_head set lineage = $3, number = 0 where lineage = $1 and number = $2",
+        from.lineage.0,
+        db::signed("revision number", from.number)?,
+        to.0,
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("begin a lineage", error))?;
+    db::exactly_one("begin a lineage", &moved)
+}
+
 /// A revision to be appended.
 pub(super) struct New<'a> {
     pub(super) revision: Revision,

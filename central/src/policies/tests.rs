@@ -225,3 +225,42 @@ async fn the_list_is_paged_by_name() {
     }
     assert_eq!(names, [json!("p0"), json!("p1"), json!("p2"), json!("p3"), json!("p4")]);
 }
+
+#[tokio::test]
+async fn edits_wait_while_central_is_behind_the_fleet_until_a_new_lineage_begins() {
+    let rest = Rest::start().await;
+    let token = rest.token(Role::Admin).await;
+    rest.ask(&token, "POST /policy-set/apply", &[], document("a", 1)).await;
+    // A gateway says that it holds revision 7, of which this Central knows nothing.
+    let lineage = rest.app.policies.current().await.expect("the head").revision().lineage;
+    let gateway = uuid::Uuid::new_v4();
+    sqlx::query("insert into gateways (id, name, state) values ($1, 'gateway-1', 'active')")
+        .bind(gateway)
+        .execute(&rest.db)
+        .await
+        .expect("a gateway");
+    sqlx::query("insert into gateways_ahead (gateway_id, lineage, number, digest) values ($1, $2, 7, $3)")
+        .bind(gateway)
+        .bind(lineage.0)
+        .bind([0_u8; 32].as_slice())
+        .execute(&rest.db)
+        .await
+        .expect("ahead");
+    let blocked = rest.ask(&token, "POST /policy-set/apply", &[], document("b", 1)).await;
+    assert_eq!(blocked.status, StatusCode::CONFLICT, "{}", blocked.text);
+    assert_eq!(blocked.json()["code"], "behind-the-fleet");
+    let set = rest.ask(&token, "GET /policy-set", &[], "").await.json();
+    assert_eq!(set["revision"], 1, "nothing was changed");
+
+    let wrong = json!({ "instead_of": uuid::Uuid::nil() }).to_string();
+    assert_eq!(rest.ask(&token, "POST /policy-set/lineage", &[JSON], wrong).await.status.as_u16(), 412);
+    let confirmed = json!({ "instead_of": lineage }).to_string();
+    let begun = rest.ask(&token, "POST /policy-set/lineage", &[JSON], confirmed).await;
+    assert_eq!(begun.status, StatusCode::OK, "{}", begun.text);
+    let now = rest.ask(&token, "GET /policy-set", &[], "").await.json();
+    assert_ne!(now["lineage"], set["lineage"]);
+    assert_eq!((&now["revision"], &now["policies"]), (&json!(1), &set["policies"]));
+    let edit = rest.ask(&token, "POST /policy-set/apply", &[], document("b", 1)).await;
+    assert_eq!((edit.status, edit.json()["revision"].clone()), (StatusCode::OK, json!(2)), "{}", edit.text);
+    assert_eq!(rest.ask(&token, "GET /policies/a", &[], "").await.json()["changed_in"], 1);
+}
