@@ -1,0 +1,156 @@
+//! The REST client: bearer token in, JSON out, problems as failures.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::failure::{Failure, Problem};
+
+/// Longest time for one answer.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// One service and the token to speak to it.
+pub(crate) struct Client {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+/// What a service answered, when it did not refuse.
+pub(crate) struct Answer {
+    /// The body; null where there is none.
+    pub(crate) body: Value,
+    /// The entity tag, for If-Match.
+    pub(crate) etag: Option<String>,
+}
+
+impl Client {
+    /// `url` is the address of the console, without `/api/v1`.
+    pub(crate) fn new(url: &str, token: &str) -> Self {
+        // The one TLS stack; a second call changes nothing.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(10))
+            .build()
+            .expect("a client with two timeouts can be built once a TLS provider is installed");
+        Self { base: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http }
+    }
+
+    /// A reading request; `path` begins behind `/api/v1`.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Failure> {
+        Ok(self.call(Method::GET, path, query, None, None).await?.body)
+    }
+
+    /// A creating request or an order.
+    pub(crate) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        Ok(self.call(Method::POST, path, &[], Some(body), None).await?.body)
+    }
+
+    /// A request whose body is a text that the service reads by itself, such as policies.
+    pub(crate) async fn post_text(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        text: String,
+    ) -> Result<Value, Failure> {
+        let request =
+            self.http.post(self.url(path)?).query(query).header("content-type", "application/yaml").body(text);
+        Ok(self.send(request).await?.body)
+    }
+
+    /// All pages of a list: the first answer with the entries of every page in its field `list`. `cursor` is the
+    /// parameter that takes the `next` of the page before.
+    pub(crate) async fn pages(&self, path: &[&str], list: &str, cursor: &str) -> Result<Value, Failure> {
+        let mut all = self.get(path, &[]).await?;
+        let mut next = all.get_mut("next").map_or(Value::Null, Value::take);
+        while !next.is_null() {
+            let at = next.as_str().map_or_else(|| next.to_string(), str::to_owned);
+            let mut page = self.get(path, &[(cursor, &at)]).await?;
+            let entries = (all.get_mut(list), page.get_mut(list));
+            match (entries.0.and_then(Value::as_array_mut), entries.1.and_then(Value::as_array_mut)) {
+                (Some(all), Some(more)) if !more.is_empty() => all.append(more),
+                _ => return Err(Failure::refused(format!("{} answered a list without {list}", self.base))),
+            }
+            next = page.get_mut("next").map_or(Value::Null, Value::take);
+        }
+        if let Some(all) = all.as_object_mut() {
+            all.remove("next");
+        }
+        Ok(all)
+    }
+
+    /// Any request. Segments of `path` are encoded here.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        if_match: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.http.request(method, self.url(path)?).query(query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        self.send(request).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        let response = request.bearer_auth(&self.token).send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let etag = response.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let body = if bytes.is_empty() { Value::Null } else { parse(&bytes, status, &self.base)? };
+        if status.is_success() { Ok(Answer { body, etag }) } else { Err(refusal(status, body)) }
+    }
+
+    /// The bytes of an answer that is no JSON, as they come.
+    pub(crate) async fn download(&self, path: &[&str]) -> Result<reqwest::Response, Failure> {
+        let request = self.http.get(self.url(path)?).bearer_auth(&self.token);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Err(refusal(status, parse(&bytes, status, &self.base)?))
+    }
+
+    fn url(&self, path: &[&str]) -> Result<url::Url, Failure> {
+        let refused = |_| Failure::Usage(format!("{:?} is not the address of a service", self.base));
+        let mut url = url::Url::parse(&self.base).map_err(refused)?;
+        url.path_segments_mut()
+            .map_err(|()| Failure::Usage(format!("{:?} is not the address of a service", self.base)))?
+            .pop_if_empty()
+            .extend(["api", "v1"])
+            .extend(path);
+        Ok(url)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Failure::Unreachable(format!("{} does not answer: {cause}", self.base))
+    }
+}
+
+fn parse(bytes: &[u8], status: StatusCode, base: &str) -> Result<Value, Failure> {
+    serde_json::from_slice(bytes).map_err(|_| {
+        let start: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
+        Failure::refused(format!("{base} answered {status} with something that is no JSON: {start}"))
+    })
+}
+
+fn refusal(status: StatusCode, body: Value) -> Failure {
+    if body.get("title").is_some() || body.get("detail").is_some() {
+        return Failure::Refused(Problem::from_service(body));
+    }
+    Failure::refused(format!("the service refused: {status}"))
+}

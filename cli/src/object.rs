@@ -1,0 +1,70 @@
+//! `sealgate object`: stored objects; two of its commands work on bare files, long after everything else is gone.
+//!
+//! ```text
+//! FILE ──end of the file──▶ Footer ──inspect──▶ what it says, not authenticated
+//!                             │ KEK record + RSA key ──▶ KEK ──▶ Object, authenticated
+//! FILE ──256 KiB at a time────┴──▶ Opener ──▶ private file beside OUT ──all verified──▶ OUT
+//! ```
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::ObjectCommand;
+use crate::failure::{Context, Failure};
+use crate::output::{Output, fields};
+use crate::target::Targets;
+
+mod decrypt;
+mod stored;
+
+/// Carries the command out.
+pub(crate) async fn run(command: ObjectCommand, targets: &Targets, out: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        ObjectCommand::Path { bucket, key } => {
+            let query = [("bucket", bucket.as_str()), ("key", key.as_str())];
+            let at = targets.gateway()?.get(&["objects", "path"], &query).await?;
+            out.print(&at, |at| at["path"].as_str().unwrap_or_default().to_owned());
+        }
+        ObjectCommand::Inspect { file } => {
+            let report = stored::Stored::open(&file)?.report()?;
+            out.print(&report, fields);
+        }
+        ObjectCommand::Decrypt { file, output, rsa_key, passphrase_file } => {
+            let stop = Arc::new(AtomicBool::new(false));
+            let stopped = Arc::clone(&stop);
+            let work = tokio::task::spawn_blocking(move || {
+                let key = crate::kms::read_rsa_key(&rsa_key, passphrase_file.as_deref())?;
+                decrypt::decrypt(&file, &output, &key, &stopped)
+            });
+            let result = until_signal(work, &stop).await?;
+            out.print(&result, fields);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the work. A signal does not end the process at once, so that no plaintext is left behind.
+async fn until_signal<T>(
+    mut work: tokio::task::JoinHandle<Result<T, Failure>>,
+    stop: &AtomicBool,
+) -> Result<T, Failure> {
+    let handlers = || "signal handlers cannot be installed".to_owned();
+    let mut interrupt = signal(SignalKind::interrupt()).or_refuse(handlers)?;
+    let mut terminate = signal(SignalKind::terminate()).or_refuse(handlers)?;
+    let mut hangup = signal(SignalKind::hangup()).or_refuse(handlers)?;
+    loop {
+        tokio::select! {
+            done = &mut work => return done.or_refuse(|| "the work broke off".to_owned())?,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

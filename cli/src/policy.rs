@@ -1,0 +1,156 @@
+//! `sealgate policy`: governance policies at Central.
+//!
+//! ```text
+//! files ──policy::parse──▶ problems with file:line:column │ one text ──apply──▶ Central ──▶ revision
+//!                                                                      --wait: poll /convergence ◀──┘
+//! ```
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::args::PolicyCommand;
+use crate::failure::Failure;
+use crate::output::{Output, table};
+use crate::target::Targets;
+
+mod files;
+mod wait;
+
+/// Carries the command out.
+pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        PolicyCommand::Check { files } => {
+            let read = files::read(&files)?;
+            out.print(&read.report(), |report| {
+                let mut text = String::new();
+                for advice in report["advice"].as_array().into_iter().flatten() {
+                    let word = |name: &str| advice[name].as_str().unwrap_or_default().to_owned();
+                    let (line, column) = (&advice["line"], &advice["column"]);
+                    let (file, code, message) = (word("file"), word("code"), word("message"));
+                    let _ = writeln!(text, "{file}:{line}:{column}: {code}: {message}");
+                }
+                let _ = writeln!(text, "valid: {}", names(&report["policies"]));
+                text
+            });
+        }
+        PolicyCommand::Apply { files, prune, wait } => {
+            let read = files::read(&files)?;
+            let central = targets.central()?;
+            let query: &[(&str, &str)] = if prune { &[("prune", "true")] } else { &[] };
+            let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?).await?;
+            published(out, wait::until(&central, outcome, &wait).await?);
+        }
+        PolicyCommand::Delete { name, wait } => {
+            let central = targets.central()?;
+            let answer = central.call(Method::DELETE, &["policies", &name], &[], None, Some("*")).await?;
+            published(out, wait::until(&central, answer.body, &wait).await?);
+        }
+        PolicyCommand::Rollback { revision, wait } => {
+            let central = targets.central()?;
+            let outcome = central.post(&["policy-set", "rollback"], &json!({ "revision": revision })).await?;
+            published(out, wait::until(&central, outcome, &wait).await?);
+        }
+        PolicyCommand::List => {
+            let all = targets.central()?.pages(&["policies"], "policies", "after").await?;
+            out.print(&all, |all| {
+                table(
+                    &all["policies"],
+                    &["name", "mode", "effect", "priority", "changed_in", "updated_at", "updated_by"],
+                )
+            });
+        }
+        PolicyCommand::Get { name } => {
+            let policy = targets.central()?.get(&["policies", &name], &[]).await?;
+            out.print(&policy, |policy| policy["source"].as_str().unwrap_or_default().to_owned());
+        }
+        PolicyCommand::History => {
+            let all = targets.central()?.pages(&["policy-set", "revisions"], "revisions", "before").await?;
+            out.print(&all, history);
+        }
+        PolicyCommand::Diff { a, b } => {
+            let (from, to) = (a.to_string(), b.to_string());
+            let query = [("from", from.as_str()), ("to", to.as_str())];
+            let diff = targets.central()?.get(&["policy-set", "diff"], &query).await?;
+            out.print(&diff, difference);
+        }
+        PolicyCommand::Explain { file } => {
+            let request = files::read_request(&file)?;
+            let explanation = targets.central()?.post_text(&["policy-set", "explain"], &[], request).await?;
+            out.print(&explanation, explained);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a change did to the set.
+fn published(out: &Output, outcome: Value) {
+    out.print(&outcome, |outcome| {
+        let mut text = format!("revision {}\n", outcome["revision"]);
+        for what in ["changed", "unchanged", "deleted"] {
+            if outcome[what].as_array().is_some_and(|list| !list.is_empty()) {
+                let _ = writeln!(text, "{what}: {}", names(&outcome[what]));
+            }
+        }
+        if let Some(waited) = outcome.get("waited") {
+            let what = waited["for"].as_str().unwrap_or_default();
+            let _ = writeln!(text, "{what} on: {}", names(&waited["gateways"]));
+            if waited["passed_over"].as_array().is_some_and(|list| !list.is_empty()) {
+                let _ = writeln!(text, "not connected, not waited for: {}", names(&waited["passed_over"]));
+            }
+        }
+        text
+    });
+}
+
+fn names(list: &Value) -> String {
+    let words: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn history(all: &Value) -> String {
+    let mut rows = all["revisions"].clone();
+    for row in rows.as_array_mut().into_iter().flatten() {
+        let changes: Vec<String> = row["changes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|change| {
+                let word = |name: &str| change[name].as_str().unwrap_or_default();
+                format!("{} {}", word("change"), word("name"))
+            })
+            .collect();
+        row["changes"] = json!(changes.join(", "));
+    }
+    table(&rows, &["number", "created_at", "created_by", "cause", "restores", "changes"])
+}
+
+fn difference(diff: &Value) -> String {
+    let mut text = String::new();
+    for policy in diff["policies"].as_array().into_iter().flatten() {
+        let word = |name: &str| policy[name].as_str().unwrap_or_default();
+        let _ = writeln!(text, "{} {}", word("change"), word("name"));
+        for line in word("text").lines() {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    if text.is_empty() { "no difference\n".to_owned() } else { text }
+}
+
+fn explained(explanation: &Value) -> String {
+    let decision = &explanation["decision"];
+    let verdict = decision["verdict"].as_str().unwrap_or_default();
+    let by = decision["policy"]["name"].as_str().or_else(|| decision["policy"].as_str());
+    let by = by.map(|name| format!(" by {name}")).unwrap_or_default();
+    let columns = ["name", "mode", "effect", "priority", "applies", "recorded", "reason", "message"];
+    let mut rows = explanation["policies"].clone();
+    for row in rows.as_array_mut().into_iter().flatten() {
+        // A reason is a word, or an object whose type is the word.
+        if let Some(word) = row["reason"]["type"].as_str().map(str::to_owned) {
+            row["reason"] = json!(word);
+        }
+    }
+    format!("{verdict}{by} (revision {})\n{}", explanation["revision"]["number"], table(&rows, &columns))
+}
