@@ -12,8 +12,6 @@
 
 mod http;
 mod quirks;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -257,8 +257,12 @@ fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
     if key.len() > 1024 {
         return Err(Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long"));
     }
-    let query = parse_query(query)?;
-    let operation = Operation::of(&request.method, scope, &query, &request.headers);
+    let mut query = parse_query(query)?;
+    let mut headers = request.headers;
+    if unhoist(&mut query, &mut headers)? && presigned_v2 {
+        return Err(Error::access_denied("Sign this request with AWS4-HMAC-SHA256."));
+    }
+    let operation = Operation::of(&request.method, scope, &query, &headers);
     if presigned_v2 && !operation.is_signed_by_version_2() {
         return Err(Error::access_denied("Sign this request with AWS4-HMAC-SHA256."));
     }
@@ -272,9 +276,31 @@ fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
         source_ip: request.extensions.get::<Peer>().map(|peer| peer.0.ip()),
         body: std::sync::Mutex::new(request.input.map_err(Into::into).boxed_unsync()),
         trailers: request.trailing_headers,
-        headers: request.headers,
+        headers,
         request_id: id.to_owned(),
     })
+}
+
+/// Headers that a presigned URL carries in its query are headers again, so that every check sees them. Says whether there
+/// were any.
+fn unhoist(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -> Result<bool, Error> {
+    let before = query.len();
+    let mut kept = Vec::with_capacity(before);
+    for (name, value) in query.drain(..) {
+        if !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-")) {
+            kept.push((name, value));
+            continue;
+        }
+        let wrong = || Error::invalid_argument(format!("The query parameter {name} cannot be a header."));
+        let header = HeaderName::try_from(name.to_ascii_lowercase()).map_err(|_| wrong())?;
+        let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+        if headers.get(&header).is_some_and(|there| *there != value) {
+            return Err(Error::invalid_argument(format!("{name} is in the query and in a header.")));
+        }
+        headers.insert(header, value);
+    }
+    *query = kept;
+    Ok(query.len() < before)
 }
 
 /// Signed by version 2, in the query: covers every `x-amz-` header, but only the older sub-resources.
@@ -379,4 +405,45 @@ pub(super) fn xml(status: StatusCode, text: String) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unhoisted(pairs: &[(&str, &str)], headers: &mut HeaderMap) -> Result<Vec<(String, String)>, &'static str> {
+        let mut query = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        unhoist(&mut query, headers).map_err(|error| error.code)?;
+        Ok(query)
+    }
+
+    #[test]
+    fn headers_in_a_query_are_seen_as_headers() {
+        let mut headers = HeaderMap::new();
+        let query = unhoisted(&[("X-Amz-Acl", "public-read"), ("partNumber", "1")], &mut headers).unwrap();
+        assert_eq!(query, [("partNumber".to_owned(), "1".to_owned())]);
+        assert!(super::super::headers::gives_rights_away(&headers));
+        assert_eq!(unhoisted(&[("x-amz-acl", "private")], &mut headers), Err("InvalidArgument"));
+        let mut headers = HeaderMap::new();
+        unhoisted(&[("x-amz-meta-gse-v", "1")], &mut headers).unwrap();
+        assert!(super::super::headers::refuse_reserved(&headers).is_err());
+    }
+
+    #[test]
+    fn an_unsigned_header_of_s3_is_refused_however_the_request_is_signed() {
+        let authorization = "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host;x-amz-date, Signature=b";
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", authorization.parse().unwrap());
+        headers.insert("x-amz-date", "d".parse().unwrap());
+        assert!(refuse_unsigned(&headers, None).is_ok());
+        headers.insert("x-amz-copy-source", "/a/b".parse().unwrap());
+        assert_eq!(refuse_unsigned(&headers, None).unwrap_err().code, "AccessDenied");
+        let presigned = "X-Amz-SignedHeaders=host&X-Amz-Expires=60";
+        let mut headers = HeaderMap::new();
+        assert!(refuse_unsigned(&headers, Some(presigned)).is_ok());
+        assert!(refuse_unsigned(&headers, Some("X-Amz-SignedHeaders=host&X-Amz-Expires=700000")).is_err());
+        assert!(refuse_unsigned(&headers, Some("X-Amz-SignedHeaders=range&X-Amz-Expires=60")).is_err());
+        headers.insert("x-amz-tagging", "a=b".parse().unwrap());
+        assert_eq!(refuse_unsigned(&headers, Some(presigned)).unwrap_err().code, "AccessDenied");
+    }
 }

@@ -93,9 +93,14 @@ pub(super) struct Gateway {
 impl Gateway {
     /// A member named `name` over the storage.
     pub(super) async fn start(storage: &Storage, name: &str) -> Self {
+        Self::over(storage, storage.upstream.clone(), "sealgate-system", name).await
+    }
+
+    /// The same with another upstream and system bucket.
+    pub(super) async fn over(storage: &Storage, upstream: Upstream, system_bucket: &str, name: &str) -> Self {
         let state = State::open(&storage.dir.path().join(name)).unwrap();
-        let options = system::Options::new("sealgate-system", "us-east-1");
-        let system = Arc::new(System::open(storage.upstream.clone(), &options).await.unwrap());
+        let options = system::Options::new(system_bucket, "us-east-1");
+        let system = Arc::new(System::open(upstream.clone(), &options).await.unwrap());
         let wish = FirstAdmin {
             access_key: Some(ADMIN.0.to_owned()),
             secret_key: Some(Secret::new(ADMIN.1.to_owned())),
@@ -106,14 +111,8 @@ impl Gateway {
         let (group, _) = Group::open(system, sealing, Options::default(), &wish).await.unwrap();
         let keys = Keys::new(keys::Options::default(), keys::Hooks::default());
         keys.configure(&group.document()).await;
-        let limits = Limits {
-            connections: 64,
-            header_timeout: Duration::from_secs(30),
-            body_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
-        };
         let front = Arc::new(Front {
-            upstreams: Arc::new(Upstreams::single(storage.upstream.clone())),
+            upstreams: Arc::new(Upstreams::single(upstream)),
             group,
             keys,
             policies: Policies::open(&storage.dir.path().join(name)).unwrap(),
@@ -122,9 +121,9 @@ impl Gateway {
             uploads: Uploads::default(),
             settings: Settings {
                 region: "us-east-1".to_owned(),
-                system_bucket: "sealgate-system".to_owned(),
+                system_bucket: system_bucket.to_owned(),
                 floor: false,
-                limits,
+                limits: limits(),
             },
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -188,16 +187,8 @@ impl Gateway {
         self.client((key, secret))
     }
 
-    pub(super) fn client(&self, (access_key, secret_key): (&str, &str)) -> Client {
-        let backend = Backend::S3(Box::new(S3Backend {
-            endpoint: format!("http://{}", self.address).parse().unwrap(),
-            region: "us-east-1".to_owned(),
-            access_key: access_key.to_owned(),
-            secret_key: Secret::new(secret_key.to_owned()),
-            path_style: true,
-            ca_file: None,
-        }));
-        Client(Upstream::open("gateway", &backend, &self.front.settings.limits).unwrap())
+    pub(super) fn client(&self, credential: (&str, &str)) -> Client {
+        Client(service(self.address, credential))
     }
 
     /// Takes no new connections from now on.
@@ -209,6 +200,24 @@ impl Gateway {
         self.stop.cancel();
         self.server.await.unwrap();
     }
+}
+
+/// An S3 service as a backend, or as what a client talks to.
+pub(super) fn service(address: SocketAddr, (access_key, secret_key): (&str, &str)) -> Upstream {
+    let backend = Backend::S3(Box::new(S3Backend {
+        endpoint: format!("http://{address}").parse().unwrap(),
+        region: "us-east-1".to_owned(),
+        access_key: access_key.to_owned(),
+        secret_key: Secret::new(secret_key.to_owned()),
+        path_style: true,
+        ca_file: None,
+    }));
+    Upstream::open("service", &backend, &limits()).unwrap()
+}
+
+fn limits() -> Limits {
+    let time = Duration::from_secs(30);
+    Limits { connections: 64, header_timeout: time, body_timeout: time, drain: time }
 }
 
 /// A client that signs with version 4.
