@@ -41,17 +41,17 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
             let central = targets.central()?;
             let query: &[(&str, &str)] = if prune { &[("prune", "true")] } else { &[] };
             let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?).await?;
-            published(out, wait::until(&central, outcome, &wait).await?);
+            published(out, &wait::until(&central, outcome, &wait).await?);
         }
         PolicyCommand::Delete { name, wait } => {
             let central = targets.central()?;
             let answer = central.call(Method::DELETE, &["policies", &name], &[], None, Some("*")).await?;
-            published(out, wait::until(&central, answer.body, &wait).await?);
+            published(out, &wait::until(&central, answer.body, &wait).await?);
         }
         PolicyCommand::Rollback { revision, wait } => {
             let central = targets.central()?;
             let outcome = central.post(&["policy-set", "rollback"], &json!({ "revision": revision })).await?;
-            published(out, wait::until(&central, outcome, &wait).await?);
+            published(out, &wait::until(&central, outcome, &wait).await?);
         }
         PolicyCommand::List => {
             let all = targets.central()?.pages(&["policies"], "policies", "after").await?;
@@ -86,8 +86,8 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
 }
 
 /// What a change did to the set.
-fn published(out: &Output, outcome: Value) {
-    out.print(&outcome, |outcome| {
+fn published(out: &Output, outcome: &Value) {
+    out.print(outcome, |outcome| {
         let mut text = format!("revision {}\n", outcome["revision"]);
         for what in ["changed", "unchanged", "deleted"] {
             if outcome[what].as_array().is_some_and(|list| !list.is_empty()) {
