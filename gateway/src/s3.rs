@@ -169,9 +169,19 @@ fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let answer = hyper::service::service_fn(move |request| {
+    let answer = hyper::service::service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
         let service = service.clone();
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        async move {
+            // hyper sends no `100 Continue` where there is no body to read. botocore, which asks for it also before an
+            // empty body, then misreads the next answer on the connection: it gets no next one.
+            let unanswered = request.headers().contains_key(http::header::EXPECT) && request.body().is_end_stream();
+            let mut response = service.answer(request, peer).await;
+            if unanswered {
+                let close = http::HeaderValue::from_static("close");
+                response.headers_mut().insert(http::header::CONNECTION, close);
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let serving = http.serve_connection(TokioIo::new(stream), answer);
     async move {

@@ -239,6 +239,7 @@ impl Opening {
         };
         self.out.extend(out);
         if result.is_err() {
+            self.tally.failed();
             self.done = true;
             self.opener = None;
         }
@@ -281,6 +282,13 @@ impl HttpBody for Opening {
     }
 }
 
+/// An empty body is not asked for its end, and a client may go away in the middle.
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.tally.ended(self.left);
+    }
+}
+
 /// Counts one read, once: delivered, or failed.
 pub(super) struct Tally {
     stats: Option<Stats>,
@@ -311,6 +319,11 @@ impl Tally {
         self.tell(Outcome::Failed, 0);
     }
 
+    /// The body is not read any more; `left` bytes of it were not delivered. Says nothing where something was told.
+    fn ended(&mut self, left: u64) {
+        if left == 0 { self.delivered() } else { self.failed() }
+    }
+
     fn tell(&mut self, outcome: Outcome, bytes: u64) {
         if !std::mem::replace(&mut self.told, true)
             && let Some(stats) = &self.stats
@@ -332,6 +345,13 @@ impl Counted {
     /// `len` bytes are to be delivered.
     pub(super) fn new(body: Body, len: u64, tally: Tally) -> Self {
         Self { body, left: len, tally }
+    }
+}
+
+/// See [`Opening`].
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.tally.ended(self.left);
     }
 }
 
