@@ -13,7 +13,7 @@ use sqlx::{PgPool, Postgres};
 
 use crate::error::Error;
 
-/// A transaction of [`transaction!`]; `&mut **tx` is the executor.
+/// A transaction of `transaction!`; `&mut **tx` is the executor.
 pub type Tx = sqlx::Transaction<'static, Postgres>;
 
 /// Every file of `migrations/`, in the binary.

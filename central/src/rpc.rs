@@ -4,7 +4,7 @@
 //! accept ──a free place?──▶ TLS (bounded number, 10 s) ──▶ Peer {certificate, address} ──▶ HTTP/2 ──▶ a service
 //!                                                             └── in the extensions of each request
 //! ```
-//! The table of services is [`routes`]. `bearer` and `active` say what a certificate is good for; they look at the
+//! The table of services is `routes`. `bearer` and `active` say what a certificate is good for; they look at the
 //! clock at each call, so that a connection does not outlive the certificate that opened it.
 
 mod listener;

@@ -1,7 +1,7 @@
 //! Refused attempts, counted in memory and written as one chained checkpoint a minute.
 //!
 //! They must neither serialise writes (each record locks the end of the chain) nor let a stranger flood the log. Hence
-//! at most [`KINDS`] different attempts are told apart between two checkpoints; the rest is one number. What is not
+//! at most `KINDS` different attempts are told apart between two checkpoints; the rest is one number. What is not
 //! durable: counts of the last minute, when the process is killed.
 
 use std::collections::HashMap;
