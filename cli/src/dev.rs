@@ -60,13 +60,8 @@ impl Home {
                 data.display()
             )));
         }
-        let home = Self {
-            logs: data.join("logs"),
-            run: data.join("run"),
-            sealing: data.join("sealing"),
-            _lock: lock,
-            data,
-        };
+        let home =
+            Self { logs: data.join("logs"), run: data.join("run"), sealing: data.join("sealing"), _lock: lock, data };
         for folder in [&home.logs, &home.run, &home.sealing] {
             make(folder)?;
         }

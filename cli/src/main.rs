@@ -31,6 +31,8 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // The one TLS stack of every HTTP client here; nothing else can have been installed before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let json = args.json;
     match run(args) {
         Ok(code) => code,

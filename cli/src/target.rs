@@ -47,9 +47,8 @@ impl Targets {
 
     fn ready(&self) -> Result<Option<Value>, Failure> {
         let Some(path) = &self.ready_file else { return Ok(None) };
-        let text = std::fs::read(path).or_refuse(|| {
-            format!("the ready file {} cannot be read (is `sealgate dev` running?)", path.display())
-        })?;
+        let text = std::fs::read(path)
+            .or_refuse(|| format!("the ready file {} cannot be read (is `sealgate dev` running?)", path.display()))?;
         serde_json::from_slice(&text).or_refuse(|| format!("{} is not a ready file", path.display())).map(Some)
     }
 }

@@ -27,7 +27,10 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
     let dev = Dev::start(&folder.path().join("data"), &[])?;
     let storage = dev.ready["storage_dir"].as_str().context("a storage directory")?.to_owned();
 
-    dev.python(0, "s3.create_bucket(Bucket='hr')\ns3.put_object(Bucket='hr', Key='payroll/before', Body=b'plain bytes')")?;
+    dev.python(
+        0,
+        "s3.create_bucket(Bucket='hr')\ns3.put_object(Bucket='hr', Key='payroll/before', Body=b'plain bytes')",
+    )?;
     let policy = folder.path().join("payroll.yaml");
     std::fs::write(
         &policy,

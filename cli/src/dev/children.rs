@@ -150,7 +150,7 @@ impl Fleet {
             let Self { args, home, secrets, .. } = &*self;
             let token_file = home.run.join(format!("{name}.enrolment-token"));
             if !home.data.join(&name).join("identity").exists() {
-                let order = json!({ "name": name, "ttl_seconds": 3600, "labels": labels.get(&name) });
+                let order = json!({ "name": name, "ttl_seconds": 3600, "labels": labels.get(&name).cloned().unwrap_or_default() });
                 let answer = client.post(&["enrolment-tokens"], &order).await?;
                 let token = answer["token"].as_str().unwrap_or_default();
                 write_private(&token_file, token.as_bytes())?;
@@ -220,7 +220,8 @@ impl Fleet {
     /// The ready file as scripts read it; atomically, mode 0600, since it holds secrets.
     fn write_ready(&self) -> Result<(), Failure> {
         let Some(path) = &self.ready_file else { return Ok(()) };
-        let text = serde_json::to_vec_pretty(&self.ready()).or_refuse(|| "the ready file cannot be coded".to_owned())?;
+        let text =
+            serde_json::to_vec_pretty(&self.ready()).or_refuse(|| "the ready file cannot be coded".to_owned())?;
         write_private(path, &text)
     }
 
@@ -257,11 +258,23 @@ impl Fleet {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         say("Sealgate is running, for evaluation; Ctrl-C stops it, the same --data starts it again.");
         for gateway in ready["gateways"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            say(&format!("  {}  S3 {}  console {}", text(&gateway["name"]), text(&gateway["s3"]), text(&gateway["console"])));
+            say(&format!(
+                "  {}  S3 {}  console {}",
+                text(&gateway["name"]),
+                text(&gateway["s3"]),
+                text(&gateway["console"])
+            ));
         }
         let secrets = &self.secrets;
-        say(&format!("  credential  access key {}  secret key {}  region {REGION}", secrets.access_key, secrets.secret_key));
-        say(&format!("  Central     console {}  user admin  password {}", text(&ready["central"]["console"]), secrets.password));
+        say(&format!(
+            "  credential  access key {}  secret key {}  region {REGION}",
+            secrets.access_key, secrets.secret_key
+        ));
+        say(&format!(
+            "  Central     console {}  user admin  password {}",
+            text(&ready["central"]["console"]),
+            secrets.password
+        ));
         say(&format!("  data        {}", self.home.data.display()));
     }
 }

@@ -190,11 +190,13 @@ pub(super) fn gateway_file(
     );
     match &args.upstream {
         None => {
-            let _ = write!(text, "[backends.disk]\nkind = \"directory\"\npath = {}\n", path(&home.data.join("storage")));
+            let _ =
+                write!(text, "[backends.disk]\nkind = \"directory\"\npath = {}\n", path(&home.data.join("storage")));
         }
         Some(endpoint) => {
             let given = |name: &str| {
-                std::env::var(name).map_err(|_| Failure::Usage(format!("--upstream needs the environment variable {name}")))
+                std::env::var(name)
+                    .map_err(|_| Failure::Usage(format!("--upstream needs the environment variable {name}")))
             };
             let region = std::env::var("SEALGATE_UPSTREAM_REGION").unwrap_or_else(|_| REGION.to_owned());
             let _ = write!(
