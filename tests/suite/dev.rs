@@ -29,26 +29,26 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
 
     dev.python(
         0,
-        "s3.create_bucket(Bucket='hr')\ns3.put_object(Bucket='hr', Key='payroll/before', Body=b'plain bytes')",
+        "s3.create_bucket(Bucket='hr-data')\ns3.put_object(Bucket='hr-data', Key='payroll/before', Body=b'plain bytes')",
     )?;
     let policy = folder.path().join("payroll.yaml");
     std::fs::write(
         &policy,
-        "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: { name: payroll }\nspec:\n  buckets: [hr]\n  \
+        "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: { name: payroll }\nspec:\n  buckets: [hr-data]\n  \
          when: object.key.startsWith(\"payroll/\")\n  effect: encrypt\n",
     )?;
     let policy = policy.to_str().context("a path of UTF-8")?;
     let applied = dev.sealgate_json(&["policy", "apply", "-f", policy, "--wait", "effective"])?;
     ensure!(applied["changed"][0] == "payroll", "{applied}");
 
-    dev.python(0, &format!("s3.put_object(Bucket='hr', Key='payroll/march', Body=b'{MARKER}')"))?;
+    dev.python(0, &format!("s3.put_object(Bucket='hr-data', Key='payroll/march', Body=b'{MARKER}')"))?;
     ensure!(!holds(Path::new(&storage), MARKER.as_bytes())?, "the plaintext lies in the storage");
-    dev.python(0, "s3.put_object(Bucket='hr', Key='beside', Body=b'an open secret')")?;
+    dev.python(0, "s3.put_object(Bucket='hr-data', Key='beside', Body=b'an open secret')")?;
     ensure!(holds(Path::new(&storage), b"an open secret")?, "an object that no policy asks for is stored as it is");
-    let read = dev.python(0, "print(s3.get_object(Bucket='hr', Key='payroll/march')['Body'].read().decode())")?;
+    let read = dev.python(0, "print(s3.get_object(Bucket='hr-data', Key='payroll/march')['Body'].read().decode())")?;
     ensure!(read.trim() == MARKER, "{read}");
 
-    let path = dev.sealgate_json(&["object", "path", "hr", "payroll/march"])?;
+    let path = dev.sealgate_json(&["object", "path", "hr-data", "payroll/march"])?;
     let path = path["path"].as_str().context("the path of the stored object")?.to_owned();
     let key = dev.ready["rsa_key_file"].as_str().context("the RSA key")?.to_owned();
 
@@ -57,13 +57,13 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
         let stats = dev.sealgate_json(&["stats"]).ok()?;
         let rows = stats["rows"].as_array()?;
         let counted = |row: &&serde_json::Value| {
-            row["bucket"] == "hr" && row["policy"] == "payroll" && row["outcome"] == "encrypted" && row["objects"] == 1
+            row["bucket"] == "hr-data" && row["policy"] == "payroll" && row["outcome"] == "encrypted" && row["objects"] == 1
         };
         rows.iter().find(counted).map(|_| ())
     })?;
 
     dev.sealgate_json(&["policy", "delete", "payroll", "--wait", "effective"])?;
-    dev.python(0, "s3.put_object(Bucket='hr', Key='payroll/april', Body=b'april is plain')")?;
+    dev.python(0, "s3.put_object(Bucket='hr-data', Key='payroll/april', Body=b'april is plain')")?;
     ensure!(holds(Path::new(&storage), b"april is plain")?, "without the policy, new objects are plain");
     dev.stop()?;
 
@@ -71,7 +71,7 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
     let sealgate = tests::program("sealgate")?;
     let said = std::process::Command::new(&sealgate).args(["--json", "object", "inspect", &path]).output()?;
     let said: serde_json::Value = serde_json::from_slice(&said.stdout)?;
-    for (field, value) in [("kms_id", "dev-rsa"), ("policy", "payroll"), ("bucket", "hr"), ("key", "payroll/march")] {
+    for (field, value) in [("kms_id", "dev-rsa"), ("policy", "payroll"), ("bucket", "hr-data"), ("key", "payroll/march")] {
         ensure!(said[field] == value, "{field}: {said}");
     }
     let out = folder.path().join("plain");
@@ -85,7 +85,7 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
 
     // The same directory starts again with everything still there.
     let again = Dev::start(&folder.path().join("data"), &[])?;
-    let read = again.python(0, "print(s3.get_object(Bucket='hr', Key='payroll/march')['Body'].read().decode())")?;
+    let read = again.python(0, "print(s3.get_object(Bucket='hr-data', Key='payroll/march')['Body'].read().decode())")?;
     ensure!(read.trim() == MARKER, "{read}");
     again.stop()
 }

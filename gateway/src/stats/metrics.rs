@@ -137,11 +137,11 @@ impl Collector for Collected {
         family(&mut encoder, "upstream_received", "Body bytes from the storage", Some(&Unit::Bytes), received)?;
         let sent = upstreams.iter().map(|((backend, result), calls)| (labelled(backend, result), calls.2));
         family(&mut encoder, "upstream_sent", "Body bytes to the storage", Some(&Unit::Bytes), sent)?;
-        let gap = ConstCounter::new(self.0.gap_ms());
+        let gap = ConstCounter::new(std::time::Duration::from_millis(self.0.gap_ms()).as_secs_f64());
         let gap_encoder = encoder.encode_descriptor(
-            "statistics_gap_milliseconds",
+            "statistics_gap",
             "Time of which nothing is known, after losses of power",
-            None,
+            Some(&Unit::Seconds),
             MetricType::Counter,
         )?;
         gap.encode(gap_encoder)
