@@ -57,7 +57,10 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
         let stats = dev.sealgate_json(&["stats"]).ok()?;
         let rows = stats["rows"].as_array()?;
         let counted = |row: &&serde_json::Value| {
-            row["bucket"] == "hr-data" && row["policy"] == "payroll" && row["outcome"] == "encrypted" && row["objects"] == 1
+            row["bucket"] == "hr-data"
+                && row["policy"] == "payroll"
+                && row["outcome"] == "encrypted"
+                && row["objects"] == 1
         };
         rows.iter().find(counted).map(|_| ())
     })?;
@@ -71,7 +74,9 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
     let sealgate = tests::program("sealgate")?;
     let said = std::process::Command::new(&sealgate).args(["--json", "object", "inspect", &path]).output()?;
     let said: serde_json::Value = serde_json::from_slice(&said.stdout)?;
-    for (field, value) in [("kms_id", "dev-rsa"), ("policy", "payroll"), ("bucket", "hr-data"), ("key", "payroll/march")] {
+    for (field, value) in
+        [("kms_id", "dev-rsa"), ("policy", "payroll"), ("bucket", "hr-data"), ("key", "payroll/march")]
+    {
         ensure!(said[field] == value, "{field}: {said}");
     }
     let out = folder.path().join("plain");
@@ -85,7 +90,8 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
 
     // The same directory starts again with everything still there.
     let again = Dev::start(&folder.path().join("data"), &[])?;
-    let read = again.python(0, "print(s3.get_object(Bucket='hr-data', Key='payroll/march')['Body'].read().decode())")?;
+    let read =
+        again.python(0, "print(s3.get_object(Bucket='hr-data', Key='payroll/march')['Body'].read().decode())")?;
     ensure!(read.trim() == MARKER, "{read}");
     again.stop()
 }
