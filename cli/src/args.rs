@@ -77,8 +77,8 @@ pub(crate) struct DevArgs {
     /// A label that Central gives a gateway: NAME:key=value.
     #[arg(long, value_name = "NAME:k=v")]
     pub(crate) gateway_label: Vec<String>,
-    /// S3 service to use as storage; credentials from SEALGATE_UPSTREAM_ACCESS_KEY, SEALGATE_UPSTREAM_SECRET_KEY and
-    /// SEALGATE_UPSTREAM_REGION.
+    /// S3 service to use as storage; credentials from `SEALGATE_UPSTREAM_ACCESS_KEY`,
+    /// `SEALGATE_UPSTREAM_SECRET_KEY` and `SEALGATE_UPSTREAM_REGION`.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,
     /// An existing PostgreSQL instead of a private one.

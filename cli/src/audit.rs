@@ -76,7 +76,7 @@ impl Broken {
             "file": file.display().to_string(), "line": self.line, "column": 1, "code": self.code,
             "message": self.message,
         });
-        Failure::invalid("the log is not as Central wrote it", vec![error])
+        Failure::invalid("the log is not as Central wrote it", &[error])
     }
 }
 

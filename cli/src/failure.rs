@@ -48,7 +48,7 @@ impl Failure {
     }
 
     /// A refusal with places in files: `errors` of {file, line, column, code, message}.
-    pub(crate) fn invalid(detail: impl Into<String>, errors: Vec<Value>) -> Self {
+    pub(crate) fn invalid(detail: impl Into<String>, errors: &[Value]) -> Self {
         let detail: String = detail.into();
         Self::Refused(Problem(json!({ "type": "about:blank", "title": "Invalid", "detail": detail, "errors": errors })))
     }

@@ -46,7 +46,8 @@ pub(crate) fn table(rows: &Value, columns: &[&str]) -> String {
 pub(crate) fn fields(value: &Value) -> String {
     let Some(object) = value.as_object() else { return cell(Some(value)) };
     let width = object.keys().map(String::len).max().unwrap_or(0);
-    object.iter().map(|(name, value)| format!("{name:<width$}  {}\n", cell(Some(value)))).collect()
+    let line = |(name, value): (&String, &Value)| format!("{name:<width$}  {}", cell(Some(value)));
+    object.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A value as a person reads it.

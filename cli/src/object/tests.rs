@@ -101,7 +101,7 @@ fn the_stored_bytes_say_what_was_recorded() {
 
 #[test]
 fn a_plain_file_is_told_to_be_plain() {
-    for content in [&b""[..], b"x", b"a,b\n1,2\n", &[0; 100_000]] {
+    for content in [&b""[..], b"x", b"a,b\n1,2\n", &vec![0; 100_000]] {
         let report = files(content).inspect().expect("a plain file");
         assert_eq!(report["encrypted"], json!(false));
         assert_eq!(report["format"], Value::Null);

@@ -66,7 +66,7 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Files, Failure> {
     if errors.is_empty() {
         return Ok(Files(files));
     }
-    Err(Failure::invalid("the policies are not valid; nothing was changed", errors))
+    Err(Failure::invalid("the policies are not valid; nothing was changed", &errors))
 }
 
 /// A request of `explain`, checked here so that problems name the file.
@@ -75,8 +75,8 @@ pub(super) fn read_request(path: &Path) -> Result<String, Failure> {
     let now_ms = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let file = path.display().to_string();
     policy::ExplainRequest::parse(&text, now_ms).map_err(|problems| {
-        let errors = problems.0.iter().map(|problem| place(&file, problem)).collect();
-        Failure::invalid("the request is not valid", errors)
+        let errors: Vec<_> = problems.0.iter().map(|problem| place(&file, problem)).collect();
+        Failure::invalid("the request is not valid", &errors)
     })?;
     Ok(text)
 }
