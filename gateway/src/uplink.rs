@@ -93,6 +93,9 @@ pub struct Status {
     pub since_ms: i64,
     /// What went wrong last; none once the stream is open.
     pub error: Option<Trouble>,
+    /// Why the certificate could not be renewed, or why a renewed one is not in use; none once one has served. Until the
+    /// certificate expires, everything goes on.
+    pub renewal_error: Option<Trouble>,
     /// When the certificate expires, Unix milliseconds.
     pub certificate_until_ms: Option<i64>,
     /// Lineage of the policy set.
@@ -174,6 +177,7 @@ struct Noted {
     connected: bool,
     since_ms: i64,
     error: Option<Trouble>,
+    renewal_error: Option<Trouble>,
     name: Option<String>,
     refusal: Option<Refused>,
     reported_ms: Option<i64>,
@@ -245,6 +249,7 @@ impl Shared {
             connected: noted.connected,
             since_ms: noted.since_ms,
             error: noted.error.clone(),
+            renewal_error: noted.renewal_error.clone(),
             certificate_until_ms: identity.as_ref().map(|identity| identity.not_after_ms),
             lineage: snapshot.revision.map(|revision| revision.lineage.to_string()),
             revision: snapshot.revision.map(|revision| revision.number),
@@ -281,6 +286,15 @@ impl Shared {
             tracing::debug!(code, message, "Central cannot be used");
         }
         noted.error = Some(Trouble { code: code.to_owned(), message: message.to_owned(), at_ms: now_ms() });
+    }
+
+    /// Notes that the certificate is not renewed, and logs it when it is for another reason than before.
+    fn renewal_trouble(&self, code: &str, message: &str) {
+        let mut noted = self.noted();
+        if noted.renewal_error.as_ref().is_none_or(|error| error.message != message) {
+            tracing::warn!(code, message, "the certificate for Central is not renewed");
+        }
+        noted.renewal_error = Some(Trouble { code: code.to_owned(), message: message.to_owned(), at_ms: now_ms() });
     }
 
     fn connected(&self, connected: bool) {

@@ -28,8 +28,10 @@ const CALL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(2);
 /// A certificate is renewed between this part of its life and a tenth later.
 const HALF: f64 = 0.5;
-/// Longest pause between two attempts to renew, doubled at most by jitter.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Longest first pause between two attempts to renew one certificate; doubled at most by jitter,
+const FIRST_PAUSE: Duration = Duration::from_mins(1);
+/// and by each attempt that came to nothing, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 /// Longest wait in one piece, so that a clock that is set is noticed.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
@@ -114,49 +116,49 @@ async fn keep_identity(shared: &Shared) {
         }
     }
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-    let mut renewed_at: Option<Instant> = None;
+    let mut attempts = Attempts::default();
     let mut changes = shared.line.changes();
     let mut spent: Option<[u8; 32]> = shared.line.identity().map(|identity| identity.token_digest);
+    // Central takes neither the identity in use nor, perhaps, one that was renewed: only a new token helps for sure.
+    let mut refused = false;
     loop {
         changes.mark_unchanged();
-        let wanted = match shared.line.identity() {
-            None => true,
-            Some(identity) => {
-                tokio::select! {
-                    () = renewal_due(&identity, renewed_at) => {
-                        renewed_at = Some(Instant::now());
-                        renew(shared, &identity).await;
-                        false
-                    }
-                    // A renewed one is in use, or gave way to the one before.
-                    _ = changes.changed() => false,
-                    () = shared.identity_refused.notified() => true,
+        if let Some(identity) = shared.line.identity() {
+            tokio::select! {
+                () = renewal_due(&identity, &attempts) => {
+                    attempts.count(&identity);
+                    refused |= !renew(shared, &identity).await;
                 }
+                // A renewed one is in use, or gave way to the one before.
+                _ = changes.changed() => refused = false,
+                () = shared.identity_refused.notified() => refused = true,
+                () = tokio::time::sleep(LOOK), if refused => {}
             }
-        };
-        if !wanted {
-            continue;
+            if !refused {
+                continue;
+            }
         }
         let Some(text) = configured_token(shared.options()) else {
-            tokio::time::sleep(LOOK).await;
+            pause(shared).await;
             continue;
         };
         let token = match Token::parse(&text) {
             Ok(token) => token,
             Err(error) => {
                 shared.trouble("token-invalid", &error.to_string());
-                tokio::time::sleep(LOOK).await;
+                pause(shared).await;
                 continue;
             }
         };
         let digest = token_digest(&token);
         if spent == Some(digest) {
-            tokio::time::sleep(LOOK).await;
+            pause(shared).await;
             continue;
         }
         match enrol(shared, &token).await {
             Ok(()) => {
                 spent = Some(digest);
+                refused = false;
                 backoff.reset();
             }
             Err(EnrolError::Central { code, message }) => {
@@ -172,6 +174,45 @@ async fn keep_identity(shared: &Shared) {
             }
         }
     }
+}
+
+/// Waits for the next look at the token. With an identity, the loop itself waits, and renews meanwhile.
+async fn pause(shared: &Shared) {
+    if shared.line.identity().is_none() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Attempts to renew one certificate that came to nothing yet.
+#[derive(Default)]
+struct Attempts {
+    /// Of which certificate: when it was obtained and ends.
+    of: Option<(i64, i64)>,
+    last: Option<Instant>,
+    count: u32,
+}
+
+impl Attempts {
+    fn count(&mut self, identity: &Identity) {
+        let of = Some((identity.issued_ms, identity.not_after_ms));
+        self.count = if self.of == of { self.count.saturating_add(1) } else { 1 };
+        self.of = of;
+        self.last = Some(Instant::now());
+    }
+
+    /// No attempt before this.
+    fn not_before(&self, identity: &Identity) -> Option<Instant> {
+        if self.of != Some((identity.issued_ms, identity.not_after_ms)) {
+            return None;
+        }
+        let pause = Duration::from_millis(u64::try_from(life_ms(identity) / 20).unwrap_or(0)).min(FIRST_PAUSE);
+        let pause = pause.saturating_mul(1 << self.count.saturating_sub(1).min(20)).min(LONGEST_PAUSE);
+        self.last.map(|last| last + pause.mul_f64(1.0 + random()))
+    }
+}
+
+fn life_ms(identity: &Identity) -> i64 {
+    identity.not_after_ms.saturating_sub(identity.issued_ms).max(0)
 }
 
 fn with_address(mut identity: Identity, options: &UplinkOptions) -> Identity {
@@ -258,14 +299,12 @@ async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::
     }
 }
 
-/// Waits until the certificate is to be renewed; after an attempt, at least a pause that suits its life.
-async fn renewal_due(identity: &Identity, attempted: Option<Instant>) {
-    let life = identity.not_after_ms.saturating_sub(identity.issued_ms).max(0);
+/// Waits until the certificate is to be renewed; after an attempt, at least a pause that suits its life and grows.
+async fn renewal_due(identity: &Identity, attempts: &Attempts) {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a part of some days")]
-    let due_ms = identity.issued_ms + (life as f64 * (HALF + 0.1 * random())) as i64;
-    if let Some(attempted) = attempted {
-        let pause = Duration::from_millis(u64::try_from(life / 20).unwrap_or(0)).min(LONGEST_PAUSE);
-        tokio::time::sleep_until(attempted + pause.mul_f64(1.0 + random())).await;
+    let due_ms = identity.issued_ms + (life_ms(identity) as f64 * (HALF + 0.1 * random())) as i64;
+    if let Some(at) = attempts.not_before(identity) {
+        tokio::time::sleep_until(at).await;
     }
     loop {
         let left = u64::try_from(due_ms - now_ms()).unwrap_or(0);
@@ -276,11 +315,11 @@ async fn renewal_due(identity: &Identity, attempted: Option<Instant>) {
     }
 }
 
-/// Renews once.
-async fn renew(shared: &Shared, identity: &Identity) {
+/// Renews once. Returns whether Central may still renew this identity; where not, a new token is needed.
+async fn renew(shared: &Shared, identity: &Identity) -> bool {
     let renewed = async {
         let (key_der, csr_der) = key_and_csr()?;
-        let (_, channel) = shared.line.channel().await;
+        let channel = shared.line.channel().await;
         let mut client = EnrolmentClient::new(channel);
         let request = RenewRequest { csr_der, version: shared.options().version.clone() };
         let response = within(client.renew(wire::RenewRequest::from(request))).await?;
@@ -294,8 +333,17 @@ async fn renew(shared: &Shared, identity: &Identity) {
         Ok(next) => {
             tracing::info!(until_ms = next.not_after_ms, "the certificate for Central is renewed");
             use_identity(shared, next);
+            true
         }
-        Err(error) => tracing::warn!(%error, "the certificate for Central cannot be renewed; it is tried again"),
+        Err(error) => {
+            let code = match &error {
+                EnrolError::Central { code, .. } => code.as_str(),
+                _ => "local",
+            };
+            shared.renewal_trouble(code, &format!("The certificate cannot be renewed: {error}"));
+            let refused = code == "certificate-expired" || Failure::new(code, "").is_identity_refused();
+            !refused
+        }
     }
 }
 
@@ -304,18 +352,36 @@ pub(super) fn served(shared: &Shared, identity: &Identity) {
     if let Err(error) = identity::keep(&shared.folder, identity, &shared.sealing) {
         shared.trouble("local", &error.to_string());
     }
+    if identity.not_after_ms > now_ms() + life_ms(identity) / 2 {
+        shared.noted().renewal_error = None;
+    }
 }
 
-/// Central does not take the identity on the line. One that was renewed and never served gives way to the one before.
-/// Returns whether there was such a one.
-pub(super) fn refused(shared: &Shared) -> bool {
+/// Central does not take this identity. One that was renewed and never served gives way to the one before.
+/// Returns whether another one is to be tried now.
+pub(super) fn refused(shared: &Shared, identity: &Identity) -> bool {
+    if shared.line.identity().is_some_and(|in_use| in_use.chain_der != identity.chain_der) {
+        // The word is about one that is not in use any more.
+        return true;
+    }
     match identity::load(&shared.folder, &shared.sealing) {
         Ok((Some(current), Some(_))) => {
-            tracing::warn!("Central does not take the renewed certificate; the one before is used again");
             if let Err(error) = identity::drop_next(&shared.folder) {
                 shared.trouble("local", &error.to_string());
             }
+            let expired = current.not_after_ms <= now_ms();
+            let after = if expired {
+                "and the one before has expired. Requests are served by the last policy set. Give the gateway a new \
+                 enrolment token; renewal is tried on."
+            } else {
+                "the one before is used again, and renewal is tried on."
+            };
+            shared
+                .renewal_trouble("renewed-refused", &format!("Central does not take the renewed certificate; {after}"));
             use_identity(shared, with_address(current, shared.options()));
+            if expired {
+                shared.identity_refused.notify_one();
+            }
             true
         }
         Ok(_) => {

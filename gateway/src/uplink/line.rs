@@ -105,41 +105,49 @@ fn causes(error: &dyn std::error::Error) -> String {
 /// The identity in use and the channel under it; shared by the loops.
 #[derive(Default)]
 pub(super) struct Line {
-    in_use: Mutex<Option<InUse>>,
+    current: Mutex<Option<(Arc<Identity>, Channel)>>,
     changes: watch::Sender<u64>,
 }
 
-#[derive(Clone)]
-struct InUse {
-    identity: Arc<Identity>,
-    channel: Channel,
+/// What is in use.
+pub(super) struct InUse {
+    pub(super) identity: Arc<Identity>,
+    pub(super) channel: Channel,
+    /// Wakes when another identity came into use after this one was read.
+    pub(super) changes: watch::Receiver<u64>,
 }
 
 impl Line {
     /// Uses another identity from now on: calls in flight go on, new ones connect anew.
     pub(super) fn set(&self, identity: Arc<Identity>) -> Result<(), Failure> {
         let channel = channel(&identity)?;
-        *self.lock() = Some(InUse { identity, channel });
+        *self.lock() = Some((identity, channel));
         self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 
     /// The identity in use.
     pub(super) fn identity(&self) -> Option<Arc<Identity>> {
-        self.lock().as_ref().map(|in_use| Arc::clone(&in_use.identity))
+        self.lock().as_ref().map(|(identity, _)| Arc::clone(identity))
     }
 
-    /// Identity and channel, once there is one.
-    pub(super) async fn channel(&self) -> (Arc<Identity>, Channel) {
+    /// What is in use, once there is something.
+    pub(super) async fn in_use(&self) -> InUse {
         let mut changes = self.changes.subscribe();
         loop {
+            // Before the look: a change after it is not missed.
             changes.mark_unchanged();
-            if let Some(in_use) = self.lock().clone() {
-                return (in_use.identity, in_use.channel);
+            if let Some((identity, channel)) = self.lock().clone() {
+                return InUse { identity, channel, changes };
             }
             // The sender lives in `self`.
             let _ = changes.changed().await;
         }
+    }
+
+    /// The channel under the identity in use, once there is one.
+    pub(super) async fn channel(&self) -> Channel {
+        self.in_use().await.channel
     }
 
     /// Wakes when another identity is in use.
@@ -147,8 +155,8 @@ impl Line {
         self.changes.subscribe()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<InUse>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Arc<Identity>, Channel)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -151,7 +151,7 @@ impl Reporter<'_> {
     }
 
     async fn send(&self, report: Report) -> Result<ReportAck, Failure> {
-        let (_, channel) = self.shared.line.channel().await;
+        let channel = self.shared.line.channel().await;
         let mut client = ReportsClient::new(channel).max_encoding_message_size(proto::limits::MESSAGE_BYTES);
         match tokio::time::timeout(CALL, client.send(wire::Report::from(report))).await {
             Ok(Ok(answer)) => {

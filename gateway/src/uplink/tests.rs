@@ -50,6 +50,10 @@ fn options(token: Option<&str>) -> UplinkOptions {
 
 impl Gateway {
     fn start(folder: &TempDir, token: Option<&str>) -> Self {
+        Self::start_with(folder, options(token))
+    }
+
+    fn start_with(folder: &TempDir, options: UplinkOptions) -> Self {
         let state = State::open(folder.path()).expect("the folder is ours");
         let policies = Policies::open(folder.path()).expect("readable policies");
         let stats = Stats::open(&state).expect("readable statistics");
@@ -59,7 +63,7 @@ impl Gateway {
             storage_id: Arc::new(|| None),
         };
         let sealing = key(folder);
-        let uplink = Uplink::new(Some(options(token)), &state, policies.clone(), stats.clone(), sealing, hooks);
+        let uplink = Uplink::new(Some(options), &state, policies.clone(), stats.clone(), sealing, hooks);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let (uplink, stop) = (uplink.clone(), stop.clone());
@@ -237,23 +241,96 @@ async fn a_report_that_is_rejected_gives_way_to_a_full_one() {
 async fn a_renewed_certificate_that_is_not_taken_gives_way_to_the_one_before() {
     let central = Central::start().await;
     central.change(|state| {
-        state.lifetime_ms = 3_000;
+        state.lifetime_ms = 100;
         state.refuse_renewed = true;
     });
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = Gateway::start(&folder, Some(&central.token()));
-    until("it is connected", || gateway.uplink.status().connected).await;
     until("the renewed certificate is tried", || central.seen().renewed_refused > 0).await;
-    central.change(|state| state.lifetime_ms = 3_600_000);
-    until("the one before serves again", || gateway.uplink.status().connected).await;
-    central.change(|state| state.refuse_renewed = false);
+    let served = central.seen().enrolled_served;
+    until("the one before serves again, and again", || central.seen().enrolled_served > served + 2).await;
+    let error = gateway.uplink.status().renewal_error.expect("it is shown");
+    assert_eq!(error.code, "renewed-refused");
+    central.change(|state| {
+        state.lifetime_ms = 3_600_000;
+        state.refuse_renewed = false;
+    });
     until("a renewed one serves", || central.seen().renewed_served > 0).await;
     until("it is kept", || {
         let (current, next) = identity::load(&identity_folder(folder.path()), &key(&folder)).expect("readable");
         next.is_none() && current.is_some_and(|identity| identity.not_after_ms > now_ms() + 60_000)
     })
     .await;
+    until("the trouble is over", || gateway.uplink.status().renewal_error.is_none()).await;
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn where_neither_the_renewed_certificate_nor_the_expired_one_is_taken_a_new_token_helps() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, central.token()).expect("a token");
+    let given = UplinkOptions { token_file: Some(token_file.clone()), ..options(None) };
+    let gateway = Gateway::start_with(&folder, given);
+    central.push(bundle(1));
+    until("the set is effective", || central.seen().acked(1) == Some(Progress::Effective)).await;
+    gateway.stop().await;
+    // While the gateway was away its certificate ended.
+    central.change(|state| (state.refuse_renewed, state.enrolled_expired, state.lifetime_ms) = (true, true, 100));
+    end_identity(&folder);
+    let given = UplinkOptions { token_file: Some(token_file.clone()), ..options(None) };
+    let gateway = Gateway::start_with(&folder, given);
+    until("it says what to do", || {
+        gateway.uplink.status().renewal_error.is_some_and(|error| error.message.contains("new enrolment token"))
+    })
+    .await;
+    let status = gateway.uplink.status();
+    assert!(!status.connected);
+    assert!(status.error.is_some());
+    assert_eq!(gateway.policies.current().revision, Some(bundle(1).held.revision), "requests are decided as before");
+    assert_eq!(central.seen().enrolments, 1, "the token that was used is not tried again");
+    central.change(|state| state.lifetime_ms = 3_600_000);
+    std::fs::write(&token_file, central.another_token()).expect("a token");
+    until("it is enrolled anew", || gateway.uplink.status().connected && central.seen().enrolments == 2).await;
+    until("all is well", || gateway.uplink.status().renewal_error.is_none()).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_central_will_not_renew_is_shown_and_a_new_token_helps() {
+    let central = Central::start().await;
+    central.change(|state| {
+        state.lifetime_ms = 100;
+        state.refuse_to_renew = Some("certificate-revoked");
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, central.token()).expect("a token");
+    let gateway = Gateway::start_with(&folder, UplinkOptions { token_file: Some(token_file.clone()), ..options(None) });
+    until("it is shown", || {
+        gateway.uplink.status().renewal_error.is_some_and(|error| error.code == "certificate-revoked")
+    })
+    .await;
+    central.change(|state| state.lifetime_ms = 3_600_000);
+    std::fs::write(&token_file, central.another_token()).expect("a token");
+    until("it is enrolled anew", || central.seen().enrolments == 2).await;
+    until("all is well", || {
+        let status = gateway.uplink.status();
+        status.connected && status.renewal_error.is_none()
+    })
+    .await;
+    gateway.stop().await;
+}
+
+/// Puts the end of the gateway's certificate into the past, as its own note has it.
+fn end_identity(folder: &TempDir) {
+    let (place, key) = (identity_folder(folder.path()), key(folder));
+    let (current, _) = identity::load(&place, &key).expect("readable");
+    let mut current = current.expect("an identity");
+    current.not_after_ms = now_ms() - 1_000;
+    current.issued_ms = current.not_after_ms - 1_000;
+    identity::keep(&place, &current, &key).expect("kept");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tonic::Streaming;
 
 use super::backoff::Backoff;
 use super::identity::Identity;
-use super::line::Failure;
+use super::line::{Failure, InUse};
 use super::{Refused, Shared, enrol, off_thread};
 use crate::snapshot::{Bundle, Refusal, Snapshot};
 use crate::state::{StateError, now_ms};
@@ -44,26 +44,29 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let mut hint = None;
+        let mut line = tokio::select! {
+            line = shared.line.in_use() => line,
+            () = stop.cancelled() => break,
+        };
         let ended = tokio::select! {
-            ended = stream(shared, &mut backoff, &mut hint) => ended,
+            ended = stream(shared, &mut line, &mut backoff, &mut hint) => ended,
             () = stop.cancelled() => break,
         };
         shared.connected(false);
         let wait = match ended {
             // Another identity is in use.
-            Ok(()) => Duration::ZERO,
+            Ok(()) => continue,
             Err(failure) => {
                 shared.trouble(&failure.code, &failure.message);
-                let another = failure.is_identity_refused() && enrol::refused(shared);
+                let another = failure.is_identity_refused() && enrol::refused(shared, &line.identity);
                 let wait = backoff.next(hint);
                 if failure.is_slow() && !another { wait + SLOW } else { wait }
             }
         };
-        let mut changes = shared.line.changes();
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            // A new identity is tried at once.
-            _ = changes.changed() => {}
+            // Another identity is tried at once, also one that came into use since this stream began.
+            _ = line.changes.changed() => {}
             () = stop.cancelled() => break,
         }
     }
@@ -71,14 +74,16 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
 }
 
 /// One stream, from hello to its end. `Ok` where another identity came into use.
-async fn stream(shared: &Shared, backoff: &mut Backoff, hint: &mut Option<Duration>) -> Result<(), Failure> {
-    let mut changes = shared.line.changes();
-    let (identity, channel) = shared.line.channel().await;
-    changes.mark_unchanged();
+async fn stream(
+    shared: &Shared,
+    line: &mut InUse,
+    backoff: &mut Backoff,
+    hint: &mut Option<Duration>,
+) -> Result<(), Failure> {
     let (up, outgoing) = mpsc::channel(4);
     let hello = hello(shared).await.map_err(|error| Failure::new("local", error.to_string()))?;
     up.send(WatchUp::Hello(hello).into()).await.expect("the channel has room for its first word");
-    let mut client = PoliciesClient::new(channel).max_decoding_message_size(proto::limits::MESSAGE_BYTES);
+    let mut client = PoliciesClient::new(line.channel.clone()).max_decoding_message_size(proto::limits::MESSAGE_BYTES);
     let first = async {
         let mut down = client.watch(ReceiverStream::new(outgoing)).await?.into_inner();
         let first = down.message().await?;
@@ -88,12 +93,12 @@ async fn stream(shared: &Shared, backoff: &mut Backoff, hint: &mut Option<Durati
         .await
         .map_err(|_| Failure::new("timeout", format!("no word from Central within {} s", FIRST.as_secs())))??;
     let first = first.ok_or_else(|| Failure::new("unreachable", "Central ended the stream"))?;
-    confirm(shared, &identity).await?;
+    confirm(shared, &line.identity).await?;
     backoff.reset();
     shared.connected(true);
     let mut watching = Watching::new(shared, up, hint);
     watching.hear(first).await?;
-    watching.run(down, changes).await
+    watching.run(down, &mut line.changes).await
 }
 
 /// Who speaks, and what is held.
@@ -162,7 +167,7 @@ impl<'a> Watching<'a> {
     async fn run(
         &mut self,
         mut down: Streaming<wire::WatchDown>,
-        mut changes: tokio::sync::watch::Receiver<u64>,
+        changes: &mut tokio::sync::watch::Receiver<u64>,
     ) -> Result<(), Failure> {
         loop {
             let again = self.again.as_ref().map(|(at, _)| *at);

@@ -30,6 +30,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::super::line::SERVER_NAME;
 use crate::state::now_ms;
 
+/// The secret of the token, and of the other one.
+const SECRET: &str = "hush";
+const ANOTHER: &str = "hush again";
+
 /// Polls until it holds.
 pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
@@ -53,6 +57,8 @@ pub(super) struct Seen {
     pub(super) gaps: usize,
     pub(super) renewed_refused: usize,
     pub(super) renewed_served: usize,
+    /// Streams under a certificate that was not renewed.
+    pub(super) enrolled_served: usize,
     /// To order: answers that are lost after the report was merged.
     pub(super) lose_acks: usize,
     /// Reports that are rejected.
@@ -61,12 +67,19 @@ pub(super) struct Seen {
     pub(super) want_full: bool,
     /// Refuse certificates that were renewed.
     pub(super) refuse_renewed: bool,
-    /// Lifetime of certificates, in milliseconds.
+    /// What is said of the lifetime of certificates, in milliseconds; whatever it is, they are good for ever. A short one
+    /// is half over at once, and is renewed whatever the machine's speed.
     pub(super) lifetime_ms: i64,
+    /// Certificates that were not renewed have expired: only Renew is answered.
+    pub(super) enrolled_expired: bool,
+    /// Renew is refused with this code.
+    pub(super) refuse_to_renew: Option<&'static str>,
     acks: HashMap<u64, Progress>,
     mark: u64,
     merged: BTreeMap<(String, String, String), u64>,
     renewed: Vec<Vec<u8>>,
+    used: Vec<String>,
+    newest_enrolled: Vec<u8>,
 }
 
 impl Seen {
@@ -163,9 +176,18 @@ impl Central {
 
     /// A token of this Central that names another address.
     pub(super) fn token_for(&self, address: &str) -> String {
+        self.token_of(address, SECRET)
+    }
+
+    fn token_of(&self, address: &str, secret: &str) -> String {
         let fingerprint = policy::Digest::of(&self.shared.ca_der);
-        let json = format!(r#"{{"a":"{address}","c":["{fingerprint}"],"s":"hush"}}"#);
+        let json = format!(r#"{{"a":"{address}","c":["{fingerprint}"],"s":"{secret}"}}"#);
         format!("sgt1.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json))
+    }
+
+    /// A token that was not used yet, whatever became of the first one.
+    pub(super) fn another_token(&self) -> String {
+        self.token_of(&self.address, ANOTHER)
     }
 
     pub(super) fn push(&self, bundle: PolicyBundle) {
@@ -207,12 +229,17 @@ fn refused(code: &'static str) -> Status {
 impl Enrolment for Shared {
     async fn enrol(&self, request: Request<wire::EnrolRequest>) -> Result<Response<wire::EnrolResponse>, Status> {
         let request = EnrolRequest::try_from(request.into_inner())?;
-        assert_eq!((request.token.as_str(), request.proposed_name.as_str()), ("hush", "proposed"));
-        if self.lock().enrolments > 0 {
+        assert_eq!(request.proposed_name, "proposed");
+        assert!([SECRET, ANOTHER].contains(&request.token.as_str()));
+        if self.lock().used.contains(&request.token) {
             return Err(refused("token-used"));
         }
-        let (credentials, _) = self.sign(&request.csr_der);
-        self.lock().enrolments += 1;
+        let (credentials, der) = self.sign(&request.csr_der);
+        let mut seen = self.lock();
+        seen.enrolments += 1;
+        seen.used.push(request.token);
+        seen.newest_enrolled = der;
+        drop(seen);
         let response = EnrolResponse { gateway_id: GatewayId::random(), name: "given".into(), credentials };
         Ok(Response::new(response.into()))
     }
@@ -220,6 +247,9 @@ impl Enrolment for Shared {
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Result<Response<wire::RenewResponse>, Status> {
         request.peer_certs().ok_or_else(|| refused("certificate-required"))?;
         let request = RenewRequest::try_from(request.into_inner())?;
+        if let Some(code) = self.lock().refuse_to_renew {
+            return Err(refused(code));
+        }
         let (credentials, der) = self.sign(&request.csr_der);
         self.lock().renewed.push(der);
         Ok(Response::new(credentials.into()))
@@ -240,6 +270,10 @@ impl Policies for Shared {
                     return Err(refused("certificate-unknown"));
                 }
                 seen.renewed_served += 1;
+            } else if seen.enrolled_expired && seen.newest_enrolled != *certificates[0] {
+                return Err(refused("certificate-expired"));
+            } else {
+                seen.enrolled_served += 1;
             }
         }
         let mut up = request.into_inner();
