@@ -121,7 +121,11 @@ impl FromStr for KmsId {
             return Err(Invalid::new("KMS ID", text, "it must have 1 to 64 characters"));
         }
         if !text.chars().all(legal) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            return Err(Invalid::new("KMS ID", text, "it may hold a-z A-Z 0-9 . _ - and begins with a letter or digit"));
+            return Err(Invalid::new(
+                "KMS ID",
+                text,
+                "it may hold a-z A-Z 0-9 . _ - and begins with a letter or digit",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
