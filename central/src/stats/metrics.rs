@@ -86,9 +86,10 @@ pub(crate) struct Snapshot {
 pub(crate) struct Shared(Mutex<Arc<Snapshot>>);
 
 impl Stats {
-    /// Reads what `/metrics` shows.
+    /// Reads what `/metrics` shows, all of it at one moment: figures of one scrape agree with each other.
     pub(crate) async fn refresh(&self, db: &PgPool, heartbeat: Duration) -> Result<(), Error> {
-        let state = store::fleet_state(db).await?;
+        let mut moment = store::one_moment(db).await?;
+        let state = store::fleet_state(&mut moment).await?;
         let mut gateways = BTreeMap::new();
         for known in State::ALL {
             for connection in Connection::ALL {
@@ -100,8 +101,8 @@ impl Stats {
             *gateways.entry((known.as_str(), connection.as_str())).or_default() += 1;
         }
         let snapshot = Snapshot {
-            counts: store::fleet_counts(db, TOP_BUCKETS).await?,
-            kms: store::kms_counts(db).await?,
+            counts: store::fleet_counts(&mut moment, TOP_BUCKETS).await?,
+            kms: store::kms_counts(&mut moment).await?,
             gateways,
             refusals: state.refusals,
         };

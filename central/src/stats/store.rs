@@ -394,7 +394,7 @@ pub(super) struct FleetCount {
 }
 
 /// The fleet's counters; buckets beyond the `top` with the most objects are summed as `__other__`.
-pub(super) async fn fleet_counts(db: &PgPool, top: i64) -> Result<Vec<FleetCount>, Error> {
+pub(super) async fn fleet_counts(tx: &mut Tx, top: i64) -> Result<Vec<FleetCount>, Error> {
     sqlx::query_as!(
         FleetCount,
         r#"with ranked as (
@@ -410,7 +410,7 @@ pub(super) async fn fleet_counts(db: &PgPool, top: i64) -> Result<Vec<FleetCount
            group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5"#,
         top
     )
-    .fetch_all(db)
+    .fetch_all(&mut **tx)
     .await
     .map_err(|error| Error::database("read the fleet's counters", error))
 }
@@ -426,16 +426,23 @@ pub(super) struct KmsCount {
 }
 
 /// The fleet's KMS calls.
-pub(super) async fn kms_counts(db: &PgPool) -> Result<Vec<KmsCount>, Error> {
+pub(super) async fn kms_counts(tx: &mut Tx) -> Result<Vec<KmsCount>, Error> {
     sqlx::query_as!(
         KmsCount,
         r#"select g.name as gateway, t.kms, t.operation, t.result, sum(t.calls)::bigint as "calls!"
            from kms_totals t join gateways g on g.id = t.gateway_id
            group by 1, 2, 3, 4 order by 1, 2, 3, 4"#
     )
-    .fetch_all(db)
+    .fetch_all(&mut **tx)
     .await
     .map_err(|error| Error::database("read the fleet's KMS calls", error))
+}
+
+/// A transaction that only reads, and sees the database as it is at its first look whatever is committed meanwhile.
+/// Dropping it ends it.
+pub(super) async fn one_moment(db: &PgPool) -> Result<Tx, Error> {
+    let begin = "begin isolation level repeatable read read only";
+    db.begin_with(begin).await.map_err(|error| Error::database("begin the look at the fleet", error))
 }
 
 /// What the gauges of the fleet are made of.
@@ -447,9 +454,9 @@ pub(super) struct FleetState {
 }
 
 /// The state of the fleet for `/metrics`.
-pub(super) async fn fleet_state(db: &PgPool) -> Result<FleetState, Error> {
+pub(super) async fn fleet_state(tx: &mut Tx) -> Result<FleetState, Error> {
     let rows = sqlx::query!(r#"select state, stream_open, last_seen_at from gateways"#)
-        .fetch_all(db)
+        .fetch_all(&mut **tx)
         .await
         .map_err(|error| Error::database("read the state of the fleet", error))?;
     let gateways = rows
@@ -457,7 +464,7 @@ pub(super) async fn fleet_state(db: &PgPool) -> Result<FleetState, Error> {
         .map(|row| Ok((State::read(&row.state)?, row.stream_open, row.last_seen_at)))
         .collect::<Result<_, Error>>()?;
     let counts = sqlx::query!(r#"select (select count(*) from gateway_refusals) as "refusals!", now() as "now!""#)
-        .fetch_one(db)
+        .fetch_one(&mut **tx)
         .await
         .map_err(|error| Error::database("count the refusals", error))?;
     Ok(FleetState { gateways, refusals: counts.refusals, now: counts.now })

@@ -246,10 +246,9 @@ async fn the_scrape_has_the_fleets_counters_under_the_fixed_names() {
         prometheus_text::encode(&mut text, &registry).expect("encoded");
         text
     };
-    let line = r#"sealgate_fleet_objects_total{gateway="gateway-1",bucket="photos",policy="payroll",outcome="encrypted",direction="in"} 5"#;
-    until("the snapshot has the report", async || scrape().contains(line)).await;
-    let text = scrape();
-    for expected in [
+    // Of the report first: a snapshot that has it was read after the gateway was there.
+    let lines = [
+        r#"sealgate_fleet_objects_total{gateway="gateway-1",bucket="photos",policy="payroll",outcome="encrypted",direction="in"} 5"#,
         r#"sealgate_fleet_bytes_total{gateway="gateway-1",bucket="photos",policy="",outcome="plain",direction="out"} 20"#,
         r#"sealgate_fleet_kms_calls_total{gateway="gateway-1",kms="main",operation="wrap",result="ok"} 3"#,
         r#"sealgate_gateways{state="pending",connection="lost"} 1"#,
@@ -258,10 +257,34 @@ async fn the_scrape_has_the_fleets_counters_under_the_fixed_names() {
         "sealgate_refusals 0",
         r#"sealgate_reports_total{result="merged"} 1"#,
         "sealgate_report_gaps_total 0",
-    ] {
+    ];
+    let mut text = String::new();
+    until("a snapshot has the report", async || {
+        text = scrape();
+        text.contains(lines[0])
+    })
+    .await;
+    for expected in lines {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
     promtool(&text);
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_scrape_shows_is_of_one_moment() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let mut moment = store::one_moment(&database.pool).await.expect("begun");
+    assert!(store::fleet_state(&mut moment).await.expect("read").gateways.is_empty());
+    let gateway = central.gateway("gateway-1").await;
+    gateway.report(&report(Uuid::new_v4(), 1, 5, 500)).await.expect("merged");
+    let counts = store::fleet_counts(&mut moment, 10).await.expect("read");
+    assert!(counts.is_empty(), "counters of a gateway that is not among the gateways: {counts:?}");
+    drop(moment);
+    let mut later = store::one_moment(&database.pool).await.expect("begun");
+    assert_eq!(store::fleet_counts(&mut later, 10).await.expect("read").len(), 1);
+    drop(later);
     central.stop().await;
 }
 
