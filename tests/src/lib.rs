@@ -4,6 +4,7 @@
 //! Dev::start ──▶ `sealgate dev` in a private directory, any free ports ──▶ ready file
 //!    │ .sealgate(args)   the command line, against the ready file
 //!    │ .python(script)   boto3 in its current version, with the endpoint and the keys of the ready file
+//!    │ .kill(child)      -9, and wait until it is there again        .rest(…), .scrape(…)   plain HTTP
 //!    └ drop              SIGTERM, and a failure if a process stays
 //! ```
 
@@ -13,6 +14,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+
+pub mod process;
+pub mod rest;
+
+pub use process::Process;
+pub use rest::{Reply, Scrape};
 
 /// How long anything may take on a busy machine before the test gives up.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -43,6 +50,30 @@ pub fn python() -> Result<PathBuf> {
     std::env::var_os("SEALGATE_PYTHON").map(PathBuf::from).context("SEALGATE_PYTHON is not set: run make test")
 }
 
+/// How `sealgate dev` is started, where the usual way is not meant.
+#[derive(Default)]
+pub struct Launch<'a> {
+    /// Beside the private ports and ready file.
+    pub args: &'a [&'a str],
+    /// Added to the environment.
+    pub env: &'a [(&'a str, &'a str)],
+    /// A program and its arguments in front, which execs what follows: `setpriv`.
+    pub before: &'a [&'a str],
+    /// Where the binaries lie; those of the tests by default.
+    pub programs: Option<&'a Path>,
+    /// Where what it says to the terminal is written.
+    pub terminal: Option<&'a Path>,
+}
+
+/// One of the services of a running `sealgate dev`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The gateway of this index, from 0.
+    Gateway(usize),
+    /// Central.
+    Central,
+}
+
 /// A running `sealgate dev`.
 pub struct Dev {
     child: Child,
@@ -55,15 +86,38 @@ pub struct Dev {
 impl Dev {
     /// Starts over `data`, with `args` beside the private ports and ready file, and waits for the ready file.
     pub fn start(data: &Path, args: &[&str]) -> Result<Self> {
+        Self::launch(data, &Launch { args, ..Launch::default() })
+    }
+
+    /// The same, started as `launch` says.
+    pub fn launch(data: &Path, launch: &Launch<'_>) -> Result<Self> {
         let ready_file = data.with_extension("ready.json");
-        let mut child = Command::new(program("sealgate")?)
+        // One that a killed life left is not the one that is waited for.
+        let _ = std::fs::remove_file(&ready_file);
+        let sealgate = match launch.programs {
+            Some(folder) => folder.join("sealgate"),
+            None => program("sealgate")?,
+        };
+        let mut command = match launch.before {
+            [] => Command::new(sealgate),
+            [program, args @ ..] => {
+                let mut command = Command::new(program);
+                command.args(args).arg(sealgate);
+                command
+            }
+        };
+        command
             .args(["dev", "--port-base", "0", "--data"])
             .arg(data)
             .arg("--ready-file")
             .arg(&ready_file)
-            .args(args)
-            .stdin(Stdio::null())
-            .spawn()?;
+            .args(launch.args)
+            .envs(launch.env.iter().copied())
+            .stdin(Stdio::null());
+        if let Some(terminal) = launch.terminal {
+            command.stderr(std::fs::File::create(terminal)?);
+        }
+        let mut child = command.spawn()?;
         let ready = wait_for("the ready file of sealgate dev", || {
             if let Ok(Some(status)) = child.try_wait() {
                 return Some(Err(anyhow::anyhow!("sealgate dev ended: {status}")));
@@ -97,24 +151,92 @@ impl Dev {
 
     /// Runs a boto3 script in which `s3` is a client of gateway `index`; what it prints.
     pub fn python(&self, index: usize, script: &str) -> Result<String> {
+        let output = self.python_command(index, script)?.output()?;
+        ensure!(output.status.success(), "the script failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The same, not started yet.
+    pub fn python_command(&self, index: usize, script: &str) -> Result<Command> {
         let gateway = &self.ready["gateways"][index];
         let text = |name: &str| gateway[name].as_str().unwrap_or_default().to_owned();
         let prelude = "import os, boto3\nfrom botocore.exceptions import ClientError\n\
                        s3 = boto3.client('s3', endpoint_url=os.environ['S3_URL'], region_name='us-east-1')\n";
-        let output = Command::new(python()?)
+        let mut command = Command::new(python()?);
+        command
             .args(["-c", &format!("{prelude}{script}")])
             .env("S3_URL", text("s3"))
             .env("AWS_ACCESS_KEY_ID", text("access_key"))
             .env("AWS_SECRET_ACCESS_KEY", text("secret_key"))
-            .env_remove("AWS_PROFILE")
-            .output()?;
-        ensure!(output.status.success(), "the script failed: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
+            .env_remove("AWS_PROFILE");
+        Ok(command)
     }
 
     /// Ends it as Ctrl-C does; an error if it does not end well.
     pub fn stop(mut self) -> Result<()> {
         self.terminate()
+    }
+
+    /// Ends it by this signal, such as `TERM`; how it ended.
+    pub fn end_by(mut self, signal: &str) -> Result<std::process::ExitStatus> {
+        process::signal(self.child.id(), signal)?;
+        wait_for("sealgate dev ends after a signal", || self.child.try_wait().ok().flatten())
+    }
+
+    /// Its own process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The ready file as it is now: a child that was started again has another pid.
+    pub fn now(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&std::fs::read(&self.ready_file)?)?)
+    }
+
+    /// The pid of the gateway of this index, or of Central, as it is now.
+    pub fn pid_of(&self, child: Target) -> Result<u32> {
+        let now = self.now()?;
+        let pid = match child {
+            Target::Gateway(index) => &now["gateways"][index]["pid"],
+            Target::Central => &now["central"]["pid"],
+        };
+        Ok(u32::try_from(pid.as_u64().context("a pid in the ready file")?)?)
+    }
+
+    /// Kills a child with -9 and waits until it is there again under another pid and answers.
+    pub fn kill(&self, child: Target) -> Result<()> {
+        let old = self.pid_of(child)?;
+        process::signal(old, "KILL")?;
+        wait_for("a killed child is started again", || self.pid_of(child).ok().filter(|pid| *pid != old))?;
+        Ok(())
+    }
+
+    /// A request to the REST interface of Central or of a gateway; `path` begins behind `/api/v1`.
+    pub fn rest(
+        &self,
+        target: Target,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Reply> {
+        let at = self.place(target);
+        let url = format!("{}/api/v1{path}", at["console"].as_str().context("a console")?);
+        let authorization = format!("Bearer {}", at["token"].as_str().context("a token")?);
+        let headers = [&[("authorization", authorization.as_str())], headers].concat();
+        rest::request(method, &url, &headers, body)
+    }
+
+    /// The metrics of Central or of a gateway.
+    pub fn scrape(&self, target: Target) -> Result<Scrape> {
+        Scrape::of(self.place(target)["metrics"].as_str().context("a metrics listener")?)
+    }
+
+    fn place(&self, target: Target) -> &Value {
+        match target {
+            Target::Gateway(index) => &self.ready["gateways"][index],
+            Target::Central => &self.ready["central"],
+        }
     }
 
     /// Where everything is kept.
@@ -126,8 +248,7 @@ impl Dev {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-INT", &pid]).status()?;
+        process::signal(self.child.id(), "INT")?;
         let status = wait_for("sealgate dev ends after SIGINT", || self.child.try_wait().ok().flatten())?;
         ensure!(status.success(), "sealgate dev ended with {status}");
         Ok(())
