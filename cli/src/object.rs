@@ -3,7 +3,7 @@
 //! ```text
 //! FILE ──end of the file──▶ Footer ──inspect──▶ what it says, not authenticated
 //!                             │ KEK record + RSA key ──▶ KEK ──▶ Object, authenticated
-//! FILE ──256 KiB at a time────┴──▶ Opener ──▶ private file beside OUT ──all verified──▶ OUT
+//! FILE ──256 KiB at a time────┴──▶ Opener ──▶ nameless file ──all verified──▶ OUT
 //! ```
 
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use crate::output::{Output, fields};
 use crate::target::Targets;
 
 mod decrypt;
+mod nameless;
 mod stored;
 
 /// Carries the command out.

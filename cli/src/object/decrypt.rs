@@ -9,6 +9,7 @@ use envelope::{Expected, Kek, Object};
 use kms::RsaKey;
 use serde_json::{Value, json};
 
+use super::nameless::Nameless;
 use super::stored::Stored;
 use crate::audit::folder_of;
 use crate::failure::{Context, Failure};
@@ -28,15 +29,12 @@ pub(super) fn decrypt(file: &Path, output: &Path, key: &RsaKey, stop: &AtomicBoo
     let place = stored.footer()?.place().clone();
     let written = || format!("{} cannot be written", output.display());
     let folder = folder_of(output);
-    // Readable by its owner alone; removed when it is dropped.
-    let mut plain = tempfile::Builder::new().prefix(".sealgate-").tempfile_in(&folder).or_refuse(written)?;
-    let bytes = stream(&mut stored, &object, plain.as_file_mut(), file, output, stop)?;
-    plain.as_file().sync_all().or_refuse(written)?;
-    plain.persist_noclobber(output).map_err(|failed| match failed.error.kind() {
+    let mut plain = Nameless::new(&folder).or_refuse(written)?;
+    let bytes = stream(&mut stored, &object, &mut plain, file, output, stop)?;
+    plain.name(output).map_err(|failed| match failed.kind() {
         std::io::ErrorKind::AlreadyExists => exists(),
-        _ => Failure::refused(format!("{}: {}", written(), failed.error)),
+        _ => Failure::refused(format!("{}: {failed}", written())),
     })?;
-    std::fs::File::open(&folder).and_then(|folder| folder.sync_all()).or_refuse(written)?;
     Ok(json!({
         "output": output.display().to_string(),
         "plaintext_bytes": bytes,
@@ -57,7 +55,7 @@ fn open(stored: &Stored, file: &Path, key: &RsaKey) -> Result<Object, Failure> {
 fn stream(
     stored: &mut Stored,
     object: &Object,
-    plain: &mut std::fs::File,
+    plain: &mut Nameless,
     file: &Path,
     output: &Path,
     stop: &AtomicBool,
