@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Problem};
 
-/// Longest time for one answer.
+/// Longest time for one answer; of a download, between two pieces of it.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One service and the token to speak to it.
@@ -15,6 +15,8 @@ pub(crate) struct Client {
     base: String,
     token: String,
     http: reqwest::Client,
+    /// Without an end, as long as bytes come.
+    downloads: reqwest::Client,
 }
 
 /// What a service answered, when it did not refuse.
@@ -26,12 +28,21 @@ pub(crate) struct Answer {
 impl Client {
     /// `url` is the address of the console, without `/api/v1`.
     pub(crate) fn new(url: &str, token: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(10))
-            .build()
-            .expect("a client with two timeouts can be built once a TLS provider is installed");
-        Self { base: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http }
+        Self::with_patience(url, token, TIMEOUT, TIMEOUT)
+    }
+
+    /// `whole`: for an answer from the first byte to the last; `pause`: within a download.
+    fn with_patience(url: &str, token: &str, whole: Duration, pause: Duration) -> Self {
+        let builder = || reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().expect("a client with two timeouts can be built once a TLS provider is installed")
+        };
+        Self {
+            base: url.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+            http: build(builder().timeout(whole)),
+            downloads: build(builder().read_timeout(pause)),
+        }
     }
 
     /// A reading request; `path` begins behind `/api/v1`.
@@ -106,7 +117,7 @@ impl Client {
 
     /// The bytes of an answer that is no JSON, as they come.
     pub(crate) async fn download(&self, path: &[&str]) -> Result<reqwest::Response, Failure> {
-        let request = self.http.get(self.url(path)?).bearer_auth(&self.token);
+        let request = self.downloads.get(self.url(path)?).bearer_auth(&self.token);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
@@ -148,4 +159,55 @@ fn refusal(status: StatusCode, body: Value) -> Failure {
         return Failure::Refused(Problem::from_service(body));
     }
     Failure::refused(format!("the service refused: {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    /// A service that answers with a piece each third of the short time, and after `pieces` of `length` never again.
+    async fn slow(pieces: u32, length: u32) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            for _ in 0..pieces {
+                tokio::time::sleep(SHORT / 3).await;
+                stream.write_all(b".").await.expect("written");
+            }
+            std::future::pending::<()>().await;
+        });
+        format!("http://{address}")
+    }
+
+    async fn download(url: &str, whole: Duration, pause: Duration) -> Result<usize, reqwest::Error> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::with_patience(url, "token", whole, pause);
+        let mut answer = client.download(&["audit", "export"]).await.expect("it answers");
+        let mut bytes = 0;
+        while let Some(chunk) = answer.chunk().await? {
+            bytes += chunk.len();
+        }
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn a_download_may_take_longer_than_an_answer() {
+        let url = slow(6, 6).await;
+        assert_eq!(download(&url, SHORT, TIMEOUT).await.expect("whole"), 6);
+    }
+
+    #[tokio::test]
+    async fn a_download_that_stands_still_is_given_up() {
+        let url = slow(1, 2).await;
+        assert!(download(&url, TIMEOUT, SHORT).await.expect_err("it stands still").is_timeout());
+    }
 }
