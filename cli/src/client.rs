@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Problem};
 
@@ -53,6 +55,12 @@ impl Client {
     /// A creating request or an order.
     pub(crate) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
         Ok(self.call(Method::POST, path, &[], Some(body), None).await?.body)
+    }
+
+    /// An order whose body is JSON that holds a secret; wiped once it is sent, as far as it is ours.
+    pub(crate) async fn post_secret(&self, path: &[&str], body: Zeroizing<Vec<u8>>) -> Result<Value, Failure> {
+        let request = self.http.post(self.url(path)?).header("content-type", "application/json");
+        Ok(self.send(request.body(Bytes::from_owner(body))).await?.body)
     }
 
     /// A request whose body is a text that the service reads by itself, such as policies.

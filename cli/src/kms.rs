@@ -1,11 +1,12 @@
 //! `sealgate kms`: the key management services of a gateway group.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use kms::{Passphrase, RsaKey};
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -29,16 +30,15 @@ pub(crate) async fn run(command: KmsCommand, targets: &Targets, out: &Output) ->
             out.print(&all, |all| table(&all["kms"], &COLUMNS));
         }
         KmsCommand::Add(KmsAdd::Rsa { id, key, activate }) => {
-            let mut body = key_body(&key)?;
-            body["id"] = json!(id);
-            body["provider"] = json!(kms::RSA);
-            if activate {
-                body["activate"] = json!(true);
-            }
-            one(gateway.post(&["kms"], &body).await?);
+            let secrets = Secrets::read(&key)?;
+            let order = KeyOrder { id: Some(&id), provider: Some(kms::RSA), activate, ..secrets.order()? };
+            one(gateway.post_secret(&["kms"], order.encode()?).await?);
         }
         KmsCommand::Activate { id } => one(gateway.post(&["kms", &id, "activate"], &json!({})).await?),
-        KmsCommand::Rotate { id, key } => one(gateway.post(&["kms", &id, "rotate"], &key_body(&key)?).await?),
+        KmsCommand::Rotate { id, key } => {
+            let order = Secrets::read(&key)?.order()?.encode()?;
+            one(gateway.post_secret(&["kms", &id, "rotate"], order).await?);
+        }
         KmsCommand::Remove { id, confirm } => {
             let query = [("confirm", confirm.as_str())];
             let removed = gateway.call(Method::DELETE, &["kms", &id], &query, None, None).await?.body;
@@ -48,20 +48,61 @@ pub(crate) async fn run(command: KmsCommand, targets: &Targets, out: &Output) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// The part of a request that holds the key.
-fn key_body(key: &KeyArgs) -> Result<Value, Failure> {
-    let pem = read_secret(&key.file, MAX_PEM)?;
-    let text = |bytes: &[u8], path: &Path| {
-        std::str::from_utf8(bytes).map(str::to_owned).or_refuse(|| format!("{} is not text", path.display()))
-    };
-    let mut body = json!({ "pem": text(&pem, &key.file)? });
-    if let Some(path) = &key.passphrase_file {
-        let passphrase = read_secret(path, max_passphrase_file())?;
-        let line = passphrase.strip_suffix(b"\n").unwrap_or(&passphrase);
-        let line = line.strip_suffix(b"\r").filter(|_| line.len() < passphrase.len()).unwrap_or(line);
-        body["passphrase"] = json!(text(line, path)?);
+/// A key and its passphrase as they were read; wiped when dropped.
+struct Secrets {
+    pem: Zeroizing<Vec<u8>>,
+    passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// For messages.
+    files: [PathBuf; 2],
+}
+
+impl Secrets {
+    fn read(key: &KeyArgs) -> Result<Self, Failure> {
+        let passphrase = key.passphrase_file.as_deref();
+        Ok(Self {
+            pem: read_secret(&key.file, MAX_PEM)?,
+            passphrase: passphrase.map(|path| read_secret(path, max_passphrase_file())).transpose()?,
+            files: [key.file.clone(), passphrase.unwrap_or(Path::new("")).to_owned()],
+        })
     }
-    Ok(body)
+
+    /// The part of an order that holds the key. The line break of a passphrase file is no part of the passphrase.
+    fn order(&self) -> Result<KeyOrder<'_>, Failure> {
+        let text =
+            |bytes, path: &Path| std::str::from_utf8(bytes).or_refuse(|| format!("{} is not text", path.display()));
+        let passphrase = self.passphrase.as_ref().map(|all| {
+            let line = all.strip_suffix(b"\n").unwrap_or(all);
+            let line = line.strip_suffix(b"\r").filter(|_| line.len() < all.len()).unwrap_or(line);
+            text(line, &self.files[1])
+        });
+        let pem = text(&self.pem, &self.files[0])?;
+        Ok(KeyOrder { id: None, provider: None, pem, passphrase: passphrase.transpose()?, activate: false })
+    }
+}
+
+/// What a gateway is told of a key.
+#[derive(Serialize)]
+pub(crate) struct KeyOrder<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) pem: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) passphrase: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) activate: bool,
+}
+
+impl KeyOrder<'_> {
+    /// As JSON that is wiped when dropped. The buffer is never grown, which would leave a copy of the key behind.
+    pub(crate) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        // A character becomes six at most, as `\u000a` does.
+        let most = 6 * (self.pem.len() + self.passphrase.map_or(0, str::len) + self.id.map_or(0, str::len)) + 256;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+        serde_json::to_writer(&mut *bytes, self).or_refuse(|| "the key cannot be coded".to_owned())?;
+        Ok(bytes)
+    }
 }
 
 /// An RSA key from files, for what is done without a service.
@@ -95,6 +136,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_order_says_what_is_asked_and_its_buffer_is_never_grown() {
+        let order =
+            KeyOrder { id: Some("main"), provider: Some(kms::RSA), pem: "a\nb", passphrase: None, activate: true };
+        let body = order.encode().expect("JSON");
+        let read: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(read, json!({ "id": "main", "provider": "rsa", "pem": "a\nb", "activate": true }));
+        let worst = "\u{1}".repeat(10_000);
+        let order = KeyOrder { passphrase: Some(&worst), pem: &worst, ..order };
+        let body = order.encode().expect("JSON");
+        assert!(
+            body.len() > 6 * 20_000 && body.capacity() == 6 * 20_004 + 256,
+            "{} of {}",
+            body.len(),
+            body.capacity()
+        );
+    }
+
+    #[test]
     fn the_line_break_of_a_passphrase_file_is_no_part_of_the_passphrase() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, passphrase) = (folder.path().join("key"), folder.path().join("passphrase"));
@@ -103,8 +162,10 @@ mod tests {
             [("a b\r\n", "a b"), ("a b\n", "a b"), ("a b", "a b"), ("a\r", "a\r"), ("a\n\n", "a\n")]
         {
             std::fs::write(&passphrase, content).expect("written");
-            let body = key_body(&KeyArgs { file: file.clone(), passphrase_file: Some(passphrase.clone()) });
-            assert_eq!(body.expect("read"), json!({ "pem": "PEM", "passphrase": expected }), "{content:?}");
+            let secrets = Secrets::read(&KeyArgs { file: file.clone(), passphrase_file: Some(passphrase.clone()) });
+            let body = secrets.expect("read").order().expect("text").encode().expect("JSON");
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!(body, json!({ "pem": "PEM", "passphrase": expected }), "{content:?}");
         }
     }
 }
