@@ -283,8 +283,13 @@ fn check(new: &NewToken) -> Result<(), Error> {
     if !TTL.contains(&new.ttl) {
         return Err(Error::new(Kind::Invalid, "ttl_seconds must be between 1 and 7776000 (90 days)."));
     }
+    legal_labels(&new.labels)
+}
+
+/// An error where a gateway cannot have these labels.
+pub(crate) fn legal_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
     let legal = policy::is_label_text;
-    if new.labels.len() > LABELS || !new.labels.iter().all(|(key, value)| legal(key) && legal(value)) {
+    if labels.len() > LABELS || !labels.iter().all(|(key, value)| legal(key) && legal(value)) {
         return Err(Error::new(
             Kind::Invalid,
             "At most 16 labels; keys and values have 1 to 63 of a-z A-Z 0-9 . _ / - and begin with a letter or digit.",

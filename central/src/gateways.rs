@@ -36,6 +36,7 @@ use crate::audit::{self, Actor};
 use crate::caller::Permit;
 use crate::config;
 use crate::db::{self, Tx};
+use crate::enrolment;
 use crate::error::{Error, Kind};
 use crate::pki::Presented;
 
@@ -383,5 +384,37 @@ pub async fn order(
         Order::Resume => {}
     }
     fleet.changed.notify_one();
+    Ok(())
+}
+
+/// Gives a gateway these labels and no others. Its streams end, so that it says hello again and learns them: until then
+/// it decides by the old ones, and Central does not count it as having applied anything.
+pub async fn relabel(
+    db: &PgPool,
+    fleet: &Fleet,
+    permit: &Permit,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    enrolment::legal_labels(labels)?;
+    let gateway = db::transaction!(db, "relabel-gateway", async |tx| {
+        let row = store::lock_by_name(tx, name).await?.ok_or_else(|| Error::not_found("gateway", name))?;
+        if row.state == State::Retired {
+            return Err(Error::new(Kind::Conflict, "The gateway is retired. Nothing was changed."));
+        }
+        if row.labels == *labels {
+            return Ok(None);
+        }
+        store::set_labels(tx, row.id, labels).await?;
+        let detail = serde_json::json!({ "from": row.labels, "to": labels });
+        audit::record(tx, &permit.actor(), "gateway.relabelled", name, &detail).await?;
+        store::notify(tx).await?;
+        Ok(Some(row.id))
+    })
+    .await?;
+    if let Some(gateway) = gateway {
+        fleet.end(gateway, Ended::Superseded);
+        fleet.changed.notify_one();
+    }
     Ok(())
 }

@@ -73,6 +73,7 @@ fn table(table: Table) -> Table {
         .needs(P::ReadOverview, routes!(stats::rest::inventories))
         .needs(P::ReadOverview, routes!(gateways::rest::list))
         .needs(P::ReadGateways, routes!(gateways::rest::get))
+        .needs(P::ManageGateways, routes!(gateways::rest::relabel))
         .needs(P::ManageGateways, routes!(gateways::rest::suspend))
         .needs(P::ManageGateways, routes!(gateways::rest::resume))
         .needs(P::ManageGateways, routes!(gateways::rest::retire))

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ids::{Epoch, GatewayId, Lineage};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use proto::watch::{Directives, OpenUploads};
 use tokio::sync::{Notify, watch};
@@ -108,6 +109,8 @@ pub struct Fleet {
     open: AtomicU64,
     /// Seconds from the making of a revision until it was effective, gateway by gateway.
     pub(crate) convergence: Histogram,
+    /// Bytes of policy sets that were pushed: nothing where a gateway came back with what it has.
+    pub(crate) pushed_bytes: Counter,
 }
 
 /// Who may not call, as last read. Every use case that writes looks in the database as well.
@@ -135,6 +138,7 @@ impl Fleet {
             },
             open: AtomicU64::new(0),
             convergence: Histogram::new([0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0]),
+            pushed_bytes: Counter::default(),
         }
     }
 

@@ -248,6 +248,32 @@ async fn carry_out(
     one(services, name).await
 }
 
+/// Which labels a gateway is to have.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// All of them; policies select by them.
+    labels: BTreeMap<String, String>,
+}
+
+/// Gives it these labels and no others. It decides by the old ones until it is connected again, a moment later.
+#[utoipa::path(
+    put, path = "/gateways/{name}/labels", tag = "gateways", params(("name" = String, Path)), request_body = Labels,
+    responses(
+        (status = 200, body = Gateway), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)
+    )
+)]
+pub async fn relabel(
+    State(services): State<Services>,
+    Extension(permit): Extension<Permit>,
+    Path(name): Path<String>,
+    Json(order): Json<Labels>,
+) -> Result<Json<Gateway>, Error> {
+    super::relabel(&services.db, &services.fleet, &permit, &name, &order.labels).await?;
+    one(&services, &name).await
+}
+
 /// Ends its stream at once and refuses it until it is resumed. It serves on by its last policies.
 #[utoipa::path(
     post, path = "/gateways/{name}/suspend", tag = "gateways", params(("name" = String, Path)),

@@ -280,6 +280,23 @@ pub(crate) async fn set_state(tx: &mut Tx, gateway: GatewayId, state: State, bec
     db::exactly_one("set the state of a gateway", &done)
 }
 
+/// Sets the labels. Open streams are no longer the newest and end; what was applied was selected by the old labels.
+pub(super) async fn set_labels(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let done = sqlx::query!(
+        "update gateways set labels = $2, applied = 0, effective = 0, stream = gen_random_uuid() where id = $1",
+        gateway.0,
+        Json(labels) as _
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| Error::database("set the labels of a gateway", error))?;
+    db::exactly_one("set the labels of a gateway", &done)
+}
+
 /// Forgets both lives of a quarantine and the reports that were kept aside: the next life that speaks is the gateway,
 /// and its counters, being cumulative, bring everything. Open streams are no longer the newest and end.
 pub(crate) async fn settle(tx: &mut Tx, gateway: GatewayId) -> Result<(), Error> {

@@ -114,6 +114,41 @@ async fn suspend_ends_the_stream_at_once_and_refuses_every_call_until_it_is_resu
 }
 
 #[tokio::test]
+async fn new_labels_end_the_stream_and_count_as_nothing_applied_until_they_are_heard() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let other = Central::start(&database.pool).await;
+    let gateway = central.gateway("gateway-1").await;
+    let epoch = Epoch::random();
+    let mut stream = gateway.watch(hello(epoch, None, None)).await.expect("a stream");
+    let Ok(WatchDown::Bundle(bundle)) = stream.answer().await else { panic!("a bundle was due") };
+    stream.ack(bundle.held, Progress::Effective).await;
+    until("the ack is flushed", async || row(&database.pool).await.3 == 1).await;
+    // The order comes in at the other replica.
+    let Services { db, fleet, .. } = &other.services;
+    let labels = |value: &str| BTreeMap::from([("region".to_owned(), value.to_owned())]);
+    let give = async |labels| relabel(db, fleet, &Central::permit(), "gateway-1", &labels).await;
+    assert_eq!(give(labels("not a label")).await.expect_err("refused").kind(), Kind::Invalid);
+    give(labels("eu-7")).await.expect("given");
+    assert_eq!(code(&stream.end().await), "superseded");
+    assert_eq!(row(&database.pool).await, ("active".to_owned(), 1, 0, 0));
+    let mut stream = gateway.watch(hello(epoch, None, Some(bundle.held))).await.expect("a stream");
+    let Ok(WatchDown::Assignment(assignment)) = stream.next().await else { panic!("the labels come first") };
+    assert_eq!(assignment.labels, labels("eu-7"));
+    assert_eq!(row(&database.pool).await.3, 0, "not before it says so");
+    assert!(matches!(stream.answer().await, Ok(WatchDown::Current(_))));
+    stream.ack(bundle.held, Progress::Effective).await;
+    until("the ack is flushed", async || row(&database.pool).await.3 == 1).await;
+    // The same again changes nothing.
+    give(labels("eu-7")).await.expect("given");
+    assert_eq!(row(&database.pool).await.3, 1);
+    order(db, fleet, &Central::permit(), "gateway-1", Order::Retire, "").await.expect("retired");
+    assert_eq!(give(labels("eu-8")).await.expect_err("for good").kind(), Kind::Conflict);
+    central.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
 async fn a_gateway_is_connected_then_late_when_its_stream_breaks() {
     let database = seeded().await;
     let central = Central::start(&database.pool).await;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ids::Epoch;
+use prost::Message as _;
 use proto::watch::{Ack, Assignment, Directives, Held, Hello, Progress, Refusal, WatchDown, WatchUp};
 use proto::wire;
 use proto::wire::policies_server::Policies;
@@ -151,6 +152,7 @@ impl Talk {
                         position.given = Some(newest.held);
                         position.offered = Some(newest.held);
                         position.made_at = newest.made_at;
+                        self.fleet.pushed_bytes.inc_by(newest.bundle.encoded_len() as u64);
                         place.send(Ok(newest.bundle.clone()));
                     }
                 }

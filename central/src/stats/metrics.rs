@@ -121,6 +121,12 @@ pub fn register(registry: &mut Registry, stats: &Arc<Stats>, fleet: &Arc<Fleet>,
         Unit::Seconds,
         fleet.convergence.clone(),
     );
+    registry.register_with_unit(
+        "policy_pushed",
+        "Policy sets pushed to gateways",
+        Unit::Bytes,
+        fleet.pushed_bytes.clone(),
+    );
     registry.register_collector(Box::new(View {
         stats: stats.clone(),
         fleet: fleet.clone(),
