@@ -74,7 +74,8 @@ pub(crate) struct DevArgs {
     /// Number of gateways: one group over one storage.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) gateways: u16,
-    /// A label that Central gives a gateway: NAME:key=value.
+    /// A label that Central gives a gateway: NAME:key=value. At a later start it replaces the one of that key; the
+    /// gateway's other labels stay.
     #[arg(long, value_name = "NAME:k=v")]
     pub(crate) gateway_label: Vec<String>,
     /// S3 service to use as storage; credentials from `SEALGATE_UPSTREAM_ACCESS_KEY`,

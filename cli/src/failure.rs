@@ -53,6 +53,17 @@ impl Failure {
         Self::Refused(Problem(json!({ "type": "about:blank", "title": "Invalid", "detail": detail, "errors": errors })))
     }
 
+    /// The sentence for a person.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Refused(Problem(problem)) => ["detail", "title"]
+                .iter()
+                .find_map(|name| problem.get(name)?.as_str())
+                .unwrap_or("the service refused without a reason"),
+            Self::Usage(detail) | Self::Unreachable(detail) => detail,
+        }
+    }
+
     /// Writes the failure to standard error and gives its exit status.
     #[expect(clippy::print_stderr, reason = "this is what standard error is for")]
     pub(crate) fn report(self, as_json: bool) -> ExitCode {

@@ -1,13 +1,16 @@
 //! The processes: started in order, watched, started again where one dies, stopped in reverse order.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::select_all;
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Child;
+use zeroize::Zeroizing;
 
 use super::process::{Spec, say, wait_for, write_private};
 use super::settings::{
@@ -18,6 +21,7 @@ use super::{Home, postgres};
 use crate::args::{DevArgs, DevKms};
 use crate::client::Client;
 use crate::failure::{Context, Failure};
+use crate::kms::KeyOrder;
 
 /// How long a service may take until it answers: a debug build on a busy machine needs some of it.
 const START: Duration = Duration::from_secs(90);
@@ -26,28 +30,38 @@ const RESTART: Duration = Duration::from_secs(1);
 /// The ID of the KMS that `--kms rsa` makes.
 const KMS_ID: &str = "dev-rsa";
 
-/// A running child and how to start it again.
-struct Running {
+/// A service that runs, and how to start it again.
+struct Member {
     spec: Spec,
-    child: Child,
     /// Where it listens; nothing of PostgreSQL's is in the ready file.
     addresses: Option<Addresses>,
+    /// Of the life that answers; none while there is none.
+    pid: Cell<Option<u32>>,
 }
 
-/// Everything that `dev` runs.
-pub(super) struct Fleet {
+/// What was decided once and is only read while the services run.
+pub(super) struct Plan {
     args: DevArgs,
     home: Home,
     secrets: Secrets,
     ready_file: Option<PathBuf>,
     database_url: String,
     /// In the order in which they were started.
-    running: Vec<Running>,
+    members: Vec<Member>,
+}
+
+/// Everything that `dev` runs.
+pub(super) struct Fleet {
+    plan: Plan,
+    /// One for each member, in the same order. A child is entered as soon as it exists, so that [`Fleet::stop`] ends it
+    /// also where the start is broken off.
+    children: Vec<Child>,
 }
 
 impl Fleet {
     pub(super) fn new(args: DevArgs, home: Home, secrets: Secrets, ready_file: Option<PathBuf>) -> Self {
-        Self { args, home, secrets, ready_file, database_url: String::new(), running: Vec::new() }
+        let plan = Plan { args, home, secrets, ready_file, database_url: String::new(), members: Vec::new() };
+        Self { plan, children: Vec::new() }
     }
 
     /// Starts all, writes the ready file, and watches; returns only with an error of the start.
@@ -55,117 +69,262 @@ impl Fleet {
         self.start_database().await?;
         self.start_central().await?;
         self.start_gateways().await?;
-        self.first_kms().await?;
-        self.write_ready()?;
-        self.greet();
-        loop {
-            self.restart_one().await?;
+        self.plan.first_kms().await?;
+        for gateway in self.plan.gateways() {
+            self.plan.tell_trouble(gateway).await;
         }
+        self.plan.write_ready()?;
+        self.plan.greet();
+        // Each on its own: one that cannot come up keeps no other one down.
+        let plan = &self.plan;
+        let lives = plan.members.iter().zip(&mut self.children).map(|(member, child)| plan.keep_alive(member, child));
+        futures_util::future::join_all(lives).await;
+        Ok(())
     }
 
     /// Stops in reverse order; PostgreSQL last.
     pub(super) async fn stop(&mut self) {
-        if let Some(path) = &self.ready_file {
+        if let Some(path) = &self.plan.ready_file {
             let _ = std::fs::remove_file(path);
         }
         // Gateways drain side by side.
-        let is_gateway = |running: &Running| running.spec.name.starts_with("gateway-");
-        let (gateways, mut others): (Vec<_>, Vec<_>) = self.running.drain(..).partition(is_gateway);
-        let stops = gateways.into_iter().map(|mut running| async move { running.spec.stop(&mut running.child).await });
+        let all = self.plan.members.drain(..).zip(self.children.drain(..));
+        let (gateways, mut others): (Vec<_>, Vec<_>) = all.partition(|(member, _)| member.is_gateway());
+        let stops = gateways.into_iter().map(|(member, mut child)| async move { member.spec.stop(&mut child).await });
         futures_util::future::join_all(stops).await;
-        while let Some(mut running) = others.pop() {
-            running.spec.stop(&mut running.child).await;
+        while let Some((member, mut child)) = others.pop() {
+            member.spec.stop(&mut child).await;
         }
     }
 
-    /// Waits until any child has ended, and starts it again.
-    async fn restart_one(&mut self) -> Result<(), Failure> {
-        let waits = self.running.iter_mut().map(|running| running.child.wait().boxed_local());
-        let (status, index, _) = select_all(waits).await;
-        let running = &mut self.running[index];
-        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        say(&format!("{} ended ({status}); it is started again", running.spec.name));
-        tokio::time::sleep(RESTART).await;
-        running.child = running.spec.spawn()?;
-        if let Some(addresses) = running.addresses {
-            let console = if running.spec.name == "central" { addresses[0] } else { addresses[1] };
-            let ready = wait_for(&running.spec, &mut running.child, START, "it answered again", async || {
-                is_ready(console).await
-            });
-            // A child that dies again at once comes round through the loop.
-            if let Err(Failure::Refused(_)) = ready.await {
-                return Ok(());
-            }
+    /// Runs a child to its end, which must be a good one.
+    async fn carry_out(&mut self, spec: Spec) -> Result<(), Failure> {
+        let child = self.enter(spec)?.1;
+        let ended = child.wait().await;
+        self.children.pop();
+        let Some(Member { spec, .. }) = self.plan.members.pop() else { return Ok(()) };
+        if ended.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            return Ok(());
         }
-        self.write_ready()
+        let words = spec.last_words();
+        Err(Failure::refused(format!(
+            "{} failed ({}); its log {} ends with:\n{words}",
+            spec.name,
+            outcome(ended),
+            spec.log.display()
+        )))
+    }
+
+    fn enter(&mut self, spec: Spec) -> Result<(&mut Member, &mut Child), Failure> {
+        self.children.push(spec.spawn()?);
+        self.plan.members.push(Member { spec, addresses: None, pid: Cell::new(None) });
+        let child = self.children.last_mut().expect("one was just entered");
+        Ok((self.plan.members.last_mut().expect("one was just entered"), child))
+    }
+
+    /// Starts a child, and waits until `check` finds it up.
+    async fn start<T>(
+        &mut self,
+        spec: Spec,
+        what: &str,
+        check: impl AsyncFnMut() -> Option<T>,
+    ) -> Result<(T, &mut Member), Failure> {
+        let (member, child) = self.enter(spec)?;
+        let up = wait_for(&member.spec, child, START, what, check).await?;
+        member.pid.set(child.id());
+        Ok((up, member))
+    }
+
+    /// The same for a service that tells its addresses in a file; `console` is the index of the address that answers
+    /// `/readyz`.
+    async fn start_service(&mut self, spec: Spec, names: [&str; 3], console: usize) -> Result<Addresses, Failure> {
+        let file = self.plan.home.run.join(format!("{}.addresses.json", spec.name));
+        let _ = std::fs::remove_file(&file);
+        let (addresses, member) = self
+            .start(spec, "it answered", async || {
+                let addresses = read_addresses(&file, names)?;
+                is_ready(addresses[console]).await.ok().map(|()| addresses)
+            })
+            .await?;
+        member.addresses = Some(addresses);
+        Ok(addresses)
     }
 
     async fn start_database(&mut self) -> Result<(), Failure> {
-        if let Some(url) = &self.args.database_url {
-            self.database_url.clone_from(url);
+        if let Some(url) = &self.plan.args.database_url {
+            self.plan.database_url.clone_from(url);
             return Ok(());
         }
         // The port is chosen once and kept, so that a restarted server is found again.
-        let listen = reachable(std::net::SocketAddr::new(self.args.listen, 0)).ip();
+        let listen = reachable(SocketAddr::new(self.plan.args.listen, 0)).ip();
         let port = free_port(listen)?;
-        let spec = postgres::prepare(&self.home.data, &self.home.logs, listen, port).await?;
-        let mut child = spec.spawn()?;
-        let address = std::net::SocketAddr::new(listen, port);
-        let up = wait_for(&spec, &mut child, START, "it accepted connections", async || {
-            tokio::net::TcpStream::connect(address).await.ok()
-        })
-        .await;
-        self.running.push(Running { spec, child, addresses: None });
-        up?;
-        self.database_url = format!("postgres://sealgate@{address}/postgres");
+        let server = postgres::Server::find(&self.plan.home.data, &self.plan.home.logs)?;
+        if let Some(spec) = server.making()? {
+            self.carry_out(spec).await?;
+            server.made()?;
+        }
+        let address = SocketAddr::new(listen, port);
+        let connects = async || tokio::net::TcpStream::connect(address).await.ok();
+        self.start(server.serving(listen, port), "it accepted connections", connects).await?;
+        self.plan.database_url = format!("postgres://sealgate@{address}/postgres");
         Ok(())
     }
 
     async fn start_central(&mut self) -> Result<(), Failure> {
-        let Self { args, home, secrets, .. } = &*self;
+        let Plan { args, home, secrets, .. } = &self.plan;
         sealing_key(&home.sealing.join("central.key"))?;
         write_private(&home.run.join("central.token"), secrets.central_token.as_bytes())?;
         let config = home.run.join("central.toml");
-        let file = |addresses| central_file(args, home, secrets, &self.database_url, addresses);
-        write_private(&config, file(central_addresses(args)).as_bytes())?;
-        let addresses_file = home.run.join("central.addresses.json");
-        let spec = self.service("central", "sealgate-central", config.clone(), Duration::from_secs(30))?;
-        let (child, addresses) = start(&spec, &addresses_file, ["console", "grpc", "metrics"], 0).await?;
+        write_private(&config, self.plan.central_file(central_addresses(args)).as_bytes())?;
+        let spec = self.plan.service("central", "sealgate-central", config.clone(), Duration::from_secs(30))?;
+        let addresses = self.start_service(spec, ["console", "grpc", "metrics"], 0).await?;
         // From now on on the same ports.
-        write_private(&config, file(addresses).as_bytes())?;
-        self.running.push(Running { spec, child, addresses: Some(addresses) });
-        Ok(())
+        write_private(&config, self.plan.central_file(addresses).as_bytes())
     }
 
     async fn start_gateways(&mut self) -> Result<(), Failure> {
-        let labels = labels(&self.args)?;
-        let central = self.running.last().and_then(|running| running.addresses).map(|a| a.map(reachable));
+        let labels = labels(&self.plan.args)?;
+        let central = self.plan.members.last().and_then(|central| central.addresses).map(|a| a.map(reachable));
         let Some([console, grpc, _]) = central else {
             return Err(Failure::refused("Central has no addresses".to_owned()));
         };
-        sealing_key(&self.home.sealing.join("gateway.key"))?;
-        let client = Client::new(&format!("http://{console}"), &self.secrets.central_token);
-        for number in 1..=self.args.gateways {
+        sealing_key(&self.plan.home.sealing.join("gateway.key"))?;
+        let client = Client::new(&format!("http://{console}"), &self.plan.secrets.central_token);
+        let known = client.pages(&["gateways"], "gateways", "after").await?;
+        for number in 1..=self.plan.args.gateways {
             let name = gateway_name(number);
-            let Self { args, home, secrets, .. } = &*self;
+            let labels = labels.get(&name).cloned().unwrap_or_default();
+            let Plan { args, home, .. } = &self.plan;
             let token_file = home.run.join(format!("{name}.enrolment-token"));
-            if !home.data.join(&name).join("identity").exists() {
-                let order = json!({ "name": name, "ttl_seconds": 3600, "labels": labels.get(&name).cloned().unwrap_or_default() });
+            if home.data.join(&name).join("identity").join("current").exists() {
+                relabel(&client, &known, &name, &labels).await?;
+            } else {
+                let order = json!({ "name": name, "ttl_seconds": 3600, "labels": labels });
                 let answer = client.post(&["enrolment-tokens"], &order).await?;
                 let token = answer["token"].as_str().unwrap_or_default();
                 write_private(&token_file, token.as_bytes())?;
             }
             let config = home.run.join(format!("{name}.toml"));
             let address = format!("https://{grpc}");
-            let file = |addresses| gateway_file(args, home, secrets, &name, &address, addresses);
-            write_private(&config, file(gateway_addresses(args, number))?.as_bytes())?;
-            let addresses_file = home.run.join(format!("{name}.addresses.json"));
-            let spec = self.service(&name, "sealgate-gateway", config.clone(), Duration::from_secs(40))?;
-            let (child, addresses) = start(&spec, &addresses_file, ["s3", "admin", "metrics"], 1).await?;
-            write_private(&config, file(addresses)?.as_bytes())?;
-            self.running.push(Running { spec, child, addresses: Some(addresses) });
+            let file = |plan: &Plan, addresses| {
+                gateway_file(&plan.args, &plan.home, &plan.secrets, &name, &address, addresses)
+            };
+            write_private(&config, file(&self.plan, gateway_addresses(args, number))?.as_bytes())?;
+            let spec = self.plan.service(&name, "sealgate-gateway", config.clone(), Duration::from_secs(40))?;
+            let addresses = self.start_service(spec, ["s3", "admin", "metrics"], 1).await?;
+            write_private(&config, file(&self.plan, addresses)?.as_bytes())?;
         }
-        Ok(())
+        self.plan.wait_for_streams(&client, &known).await
+    }
+}
+
+impl Member {
+    fn is_gateway(&self) -> bool {
+        self.spec.name.starts_with("gateway-")
+    }
+
+    /// The address that answers `/readyz`.
+    fn console(&self) -> Option<SocketAddr> {
+        self.addresses.map(|addresses| reachable(if self.is_gateway() { addresses[1] } else { addresses[0] }))
+    }
+}
+
+impl Plan {
+    /// Starts a child again whenever it ends, for ever.
+    async fn keep_alive(&self, member: &Member, child: &mut Child) {
+        let name = &member.spec.name;
+        loop {
+            say(&format!("{name} ended ({}); it is started again", outcome(child.wait().await)));
+            member.pid.set(None);
+            // What goes wrong is said once, not once a second.
+            let mut told = false;
+            loop {
+                tokio::time::sleep(RESTART).await;
+                match self.start_again(member, child, &mut told).await {
+                    Ok(()) => break,
+                    Err(failure) if !told => say(&format!("{}\n{name} is started again each second", failure.text())),
+                    Err(_) => {}
+                }
+                told = true;
+            }
+            member.pid.set(child.id());
+            if told {
+                say(&format!("{name} is up again"));
+            }
+            self.tell_trouble(member).await;
+            if let Err(failure) = self.write_ready() {
+                say(failure.text());
+            }
+        }
+    }
+
+    /// An error where the child ended before it answered. One that lives and does not answer is waited for.
+    async fn start_again(&self, member: &Member, child: &mut Child, told: &mut bool) -> Result<(), Failure> {
+        *child = member.spec.spawn()?;
+        let Some(console) = member.console() else { return Ok(()) };
+        let mut why = String::new();
+        loop {
+            let up = wait_for(&member.spec, child, START, "it answered again", async || {
+                is_ready(console).await.map_err(|reason| why = reason).ok()
+            });
+            match up.await {
+                Ok(()) => return Ok(()),
+                Err(failure) if child.id().is_none() => return Err(failure),
+                Err(_) if !*told => {
+                    *told = true;
+                    say(&format!(
+                        "{} runs, and is not ready ({why}); its log is {}",
+                        member.spec.name,
+                        member.spec.log.display()
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Says which KMS a gateway cannot use: it serves, and refuses what is due to be encrypted.
+    async fn tell_trouble(&self, member: &Member) {
+        let Some(console) = member.console().filter(|_| member.is_gateway()) else { return };
+        let client = Client::new(&format!("http://{console}"), &self.secrets.gateway_token);
+        // One that cannot be asked is not worth a line: it answered just before, and its end is said.
+        let Ok(answer) = client.get(&["kms"], &[]).await else { return };
+        for kms in answer["kms"].as_array().into_iter().flatten().filter(|kms| kms["state"] != "ok") {
+            let text = |name: &str| kms[name].as_str().unwrap_or_default();
+            say(&format!("{} cannot use the KMS {}: {}", member.spec.name, text("id"), text("error")));
+        }
+    }
+
+    /// Waits until every gateway has a stream to Central that is none of those `before`: an edit that is made as soon as
+    /// the ready file is there waits for all of them.
+    async fn wait_for_streams(&self, client: &Client, before: &Value) -> Result<(), Failure> {
+        let of = |all: &Value, name: &str| -> Value {
+            let all = all["gateways"].as_array().map(Vec::as_slice).unwrap_or_default();
+            all.iter().find(|gateway| gateway["name"] == name).cloned().unwrap_or_default()
+        };
+        let end = tokio::time::Instant::now() + START;
+        loop {
+            let now = client.pages(&["gateways"], "gateways", "after").await?;
+            let missing = self.gateways().map(|gateway| &gateway.spec).find(|spec| {
+                let (now, before) = (of(&now, &spec.name), of(before, &spec.name));
+                let refused = now["state"] == "suspended" || now["state"] == "retired";
+                !refused && (now["connection"] != "connected" || now["since"] == before["since"])
+            });
+            let Some(spec) = missing else { return Ok(()) };
+            if tokio::time::Instant::now() > end {
+                say(&format!(
+                    "{} has no stream to Central; it serves without. Its log: {}",
+                    spec.name,
+                    spec.log.display()
+                ));
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn central_file(&self, addresses: Addresses) -> String {
+        central_file(&self.args, &self.home, &self.secrets, &self.database_url, addresses)
     }
 
     /// With `--kms rsa` and no KMS yet: an RSA key, kept as PEM, becomes the active master key.
@@ -173,9 +332,8 @@ impl Fleet {
         if self.args.kms == DevKms::None {
             return Ok(());
         }
-        let Some(gateway) = self.gateways().next() else { return Ok(()) };
-        let Some(addresses) = gateway.addresses else { return Ok(()) };
-        let client = Client::new(&format!("http://{}", reachable(addresses[1])), &self.secrets.gateway_token);
+        let Some(console) = self.gateways().next().and_then(Member::console) else { return Ok(()) };
+        let client = Client::new(&format!("http://{console}"), &self.secrets.gateway_token);
         let known = client.get(&["kms"], &[]).await?;
         if known["kms"].as_array().is_some_and(|all| !all.is_empty()) {
             return Ok(());
@@ -186,17 +344,19 @@ impl Fleet {
             let pem = kms::generate_pem(4096).or_refuse(|| "an RSA key cannot be made".to_owned())?;
             write_private(&path, pem.as_bytes())?;
         }
-        let pem = std::fs::read_to_string(&path).or_refuse(|| format!("{} cannot be read", path.display()))?;
-        let order = json!({ "id": KMS_ID, "provider": "rsa", "pem": pem, "activate": true });
-        client.post(&["kms"], &order).await.map(|_| ())
+        let read = std::fs::read_to_string(&path).map(Zeroizing::new);
+        let pem = read.or_refuse(|| format!("{} cannot be read", path.display()))?;
+        let order =
+            KeyOrder { id: Some(KMS_ID), provider: Some(kms::RSA), pem: &pem, passphrase: None, activate: true };
+        client.post_secret(&["kms"], order.encode()?).await.map(|_| ())
     }
 
     fn rsa_key_file(&self) -> PathBuf {
         self.home.data.join("rsa-key.pem")
     }
 
-    fn gateways(&self) -> impl Iterator<Item = &Running> {
-        self.running.iter().filter(|running| running.spec.name.starts_with("gateway-"))
+    fn gateways(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.is_gateway())
     }
 
     fn service(&self, name: &str, program: &str, config: PathBuf, stop_within: Duration) -> Result<Spec, Failure> {
@@ -229,20 +389,20 @@ impl Fleet {
         let Self { secrets, .. } = self;
         let gateways: Vec<Value> = self
             .gateways()
-            .filter_map(|running| {
-                let [s3, console, metrics] = running.addresses?.map(reachable);
+            .filter_map(|member| {
+                let [s3, console, metrics] = member.addresses?.map(reachable);
                 Some(json!({
-                    "name": running.spec.name, "pid": running.child.id(), "s3": format!("http://{s3}"), "region": REGION,
+                    "name": member.spec.name, "pid": member.pid.get(), "s3": format!("http://{s3}"), "region": REGION,
                     "access_key": secrets.access_key, "secret_key": secrets.secret_key,
                     "console": format!("http://{console}"), "metrics": format!("http://{metrics}/metrics"),
                     "token": secrets.gateway_token,
                 }))
             })
             .collect();
-        let central = self.running.iter().find(|running| running.spec.name == "central").and_then(|running| {
-            let [console, grpc, metrics] = running.addresses?.map(reachable);
+        let central = self.members.iter().find(|member| member.spec.name == "central").and_then(|member| {
+            let [console, grpc, metrics] = member.addresses?.map(reachable);
             Some(json!({
-                "pid": running.child.id(), "console": format!("http://{console}"), "grpc": format!("https://{grpc}"),
+                "pid": member.pid.get(), "console": format!("http://{console}"), "grpc": format!("https://{grpc}"),
                 "metrics": format!("http://{metrics}/metrics"), "user": "admin", "password": secrets.password,
                 "token": secrets.central_token, "database_url": self.database_url,
             }))
@@ -279,34 +439,38 @@ impl Fleet {
     }
 }
 
-/// Starts a service, and waits until it has told its addresses and is ready. `console` is the index of the address that
-/// answers `/readyz`.
-async fn start(
-    spec: &Spec,
-    addresses_file: &std::path::Path,
-    names: [&str; 3],
-    console: usize,
-) -> Result<(Child, Addresses), Failure> {
-    let _ = std::fs::remove_file(addresses_file);
-    let mut child = spec.spawn()?;
-    let up = wait_for(spec, &mut child, START, "it answered", async || {
-        let addresses = read_addresses(addresses_file, names)?;
-        is_ready(addresses[console]).await.map(|()| addresses)
-    })
-    .await;
-    match up {
-        Ok(addresses) => Ok((child, addresses)),
-        Err(failure) => {
-            spec.stop(&mut child).await;
-            Err(failure)
-        }
-    }
+/// How a process ended.
+fn outcome(status: std::io::Result<std::process::ExitStatus>) -> String {
+    status.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
-async fn is_ready(console: std::net::SocketAddr) -> Option<()> {
-    let url = format!("http://{}/readyz", reachable(console));
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().ok()?;
-    client.get(url).send().await.ok()?.status().is_success().then_some(())
+/// Gives a gateway that Central knows the labels of this start; its others stay as they are.
+async fn relabel(client: &Client, known: &Value, name: &str, labels: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let gateway = known["gateways"].as_array().into_iter().flatten().find(|gateway| gateway["name"] == name);
+    let Some(gateway) = gateway.filter(|gateway| labels.iter().any(|(key, value)| gateway["labels"][key] != **value))
+    else {
+        return Ok(());
+    };
+    let mut all = gateway["labels"].as_object().cloned().unwrap_or_default();
+    all.extend(labels.iter().map(|(key, value)| (key.clone(), json!(value))));
+    let order = json!({ "labels": all });
+    client.call(Method::PUT, &["gateways", name, "labels"], &[], Some(&order), None).await.map(|_| ())
+}
+
+/// An error says why the service is not ready.
+async fn is_ready(console: SocketAddr) -> Result<(), String> {
+    let ask = async {
+        let url = format!("http://{}/readyz", reachable(console));
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let answer = client.get(url).send().await?;
+        let ready = answer.status().is_success();
+        Ok::<_, reqwest::Error>((ready, answer.text().await?))
+    };
+    match ask.await {
+        Ok((true, _)) => Ok(()),
+        Ok((false, why)) => Err(why.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn free_port(address: std::net::IpAddr) -> Result<u16, Failure> {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::process::Command;
 
 use super::process::Spec;
 use crate::failure::{Context, Failure};
@@ -32,68 +31,87 @@ fn programs() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Makes the cluster at the first start. The server and the port that it will have.
-pub(super) async fn prepare(data: &Path, logs: &Path, address: std::net::IpAddr, port: u16) -> Result<Spec, Failure> {
-    let programs = programs()?;
-    let cluster = data.join("postgres");
-    let privileges = privileges()?;
-    if !cluster.exists() {
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&cluster)
-            .or_refuse(|| format!("{} cannot be made", cluster.display()))?;
-    }
-    if let Some((uid, gid)) = server_user()? {
-        chown(&cluster, Some(uid), Some(gid)).or_refuse(|| format!("{} cannot be given away", cluster.display()))?;
-    }
-    if !cluster.join("PG_VERSION").exists() {
-        initialise(&programs, &cluster, &privileges).await?;
-    }
-    let mut args: Vec<OsString> = vec!["-D".into(), cluster.into_os_string()];
-    for setting in [
-        format!("listen_addresses={address}"),
-        format!("port={port}"),
-        "unix_socket_directories=".to_owned(),
-        "max_connections=100".to_owned(),
-        "shared_buffers=32MB".to_owned(),
-        "log_timezone=UTC".to_owned(),
-        "timezone=UTC".to_owned(),
-    ] {
-        args.extend(["-c".into(), setting.into()]);
-    }
-    Ok(Spec {
-        name: "postgres".to_owned(),
-        program: programs.join("postgres"),
-        args,
-        env: vec![("LC_ALL".to_owned(), "C.UTF-8".into())],
-        privileges,
-        stop_signal: Signal::INT,
-        stop_within: Duration::from_secs(30),
-        log: logs.join("postgres.log"),
-    })
+/// The server of one data directory.
+pub(super) struct Server {
+    programs: PathBuf,
+    cluster: PathBuf,
+    /// setpriv's arguments.
+    privileges: Vec<OsString>,
+    log: PathBuf,
 }
 
-async fn initialise(programs: &Path, cluster: &Path, privileges: &[OsString]) -> Result<(), Failure> {
-    let output = Command::new("setpriv")
-        .args(privileges)
-        .arg("--")
-        .arg(programs.join("initdb"))
-        .args(["-U", "sealgate", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
-        .arg(cluster)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await
-        .or_refuse(|| "initdb cannot be started".to_owned())?;
-    if output.status.success() {
-        return Ok(());
+impl Server {
+    pub(super) fn find(data: &Path, logs: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            programs: programs()?,
+            cluster: data.join("postgres"),
+            privileges: privileges()?,
+            log: logs.join("postgres.log"),
+        })
     }
-    // A half-made cluster would be taken for a whole one at the next start.
-    for entry in std::fs::read_dir(cluster).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+
+    /// At the first start, what makes the cluster. It lies beside its place until [`Server::made`]: one that is half
+    /// made, since `dev` was stopped or killed meanwhile, would be taken for a whole one at the next start.
+    pub(super) fn making(&self) -> Result<Option<Spec>, Failure> {
+        if self.cluster.join("PG_VERSION").exists() {
+            return Ok(None);
+        }
+        let unfinished = self.unfinished();
+        if unfinished.exists() {
+            std::fs::remove_dir_all(&unfinished).or_refuse(|| format!("{} cannot be removed", unfinished.display()))?;
+        }
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&unfinished)
+            .or_refuse(|| format!("{} cannot be made", unfinished.display()))?;
+        if let Some((uid, gid)) = server_user()? {
+            chown(&unfinished, Some(uid), Some(gid))
+                .or_refuse(|| format!("{} cannot be given away", unfinished.display()))?;
+        }
+        let options = ["-U", "sealgate", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"];
+        let args = options.iter().map(OsString::from).chain([unfinished.into_os_string()]).collect();
+        Ok(Some(self.spec("initdb", args)))
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::refused(format!("PostgreSQL could not make its cluster in {}: {said}", cluster.display())))
+
+    /// The cluster is whole.
+    pub(super) fn made(&self) -> Result<(), Failure> {
+        std::fs::rename(self.unfinished(), &self.cluster)
+            .or_refuse(|| format!("{} cannot be made", self.cluster.display()))
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.cluster.with_extension("unfinished")
+    }
+
+    /// The server itself.
+    pub(super) fn serving(&self, address: std::net::IpAddr, port: u16) -> Spec {
+        let mut args: Vec<OsString> = vec!["-D".into(), self.cluster.clone().into_os_string()];
+        for setting in [
+            format!("listen_addresses={address}"),
+            format!("port={port}"),
+            "unix_socket_directories=".to_owned(),
+            "max_connections=100".to_owned(),
+            "shared_buffers=32MB".to_owned(),
+            "log_timezone=UTC".to_owned(),
+            "timezone=UTC".to_owned(),
+        ] {
+            args.extend(["-c".into(), setting.into()]);
+        }
+        self.spec("postgres", args)
+    }
+
+    fn spec(&self, program: &str, args: Vec<OsString>) -> Spec {
+        Spec {
+            name: program.to_owned(),
+            program: self.programs.join(program),
+            args,
+            env: vec![("LC_ALL".to_owned(), "C.UTF-8".into())],
+            privileges: self.privileges.clone(),
+            stop_signal: Signal::INT,
+            stop_within: Duration::from_secs(30),
+            log: self.log.clone(),
+        }
+    }
 }
 
 /// The user and group that the server runs as, where it is not the one that started `dev`.

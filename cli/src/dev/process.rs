@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::failure::{Context, Failure};
+
+/// How long what a child left behind may take to end by itself.
+const ORPHANS: Duration = Duration::from_secs(10);
 
 /// What to start, and how to end it.
 #[derive(Clone)]
@@ -48,19 +51,29 @@ impl Spec {
         command.spawn().or_refuse(|| format!("{} cannot be started by setpriv (package util-linux)", self.name))
     }
 
-    /// Ends a child in order, and by SIGKILL where that takes too long.
+    /// Ends a child in order, and by SIGKILL where that takes too long. What it started itself has ended as well when
+    /// this returns, unless it left the child's process group.
     pub(super) async fn stop(&self, child: &mut Child) {
+        let group = pid_of(child);
         self.signal(child, self.stop_signal);
         if tokio::time::timeout(self.stop_within, child.wait()).await.is_err() {
             say(&format!("{} does not stop; it is killed", self.name));
             self.signal(child, Signal::KILL);
             let _ = child.wait().await;
         }
+        let Some(group) = group else { return };
+        let empty = async {
+            while test_kill_process_group(group).is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(ORPHANS, empty).await.is_err() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     fn signal(&self, child: &Child, signal: Signal) {
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid
+        if let Some(pid) = pid_of(child)
             && let Err(error) = kill_process(pid, signal)
         {
             say(&format!("{} could not be signalled: {error}", self.name));
@@ -73,6 +86,11 @@ impl Spec {
         let lines: Vec<&str> = text.lines().rev().take(8).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// None once the child has ended and was waited for.
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
 /// One line to the person at the terminal.

@@ -96,6 +96,11 @@ pub(super) fn labels(args: &DevArgs) -> Result<BTreeMap<String, BTreeMap<String,
         if !(1..=args.gateways).any(|number| gateway_name(number) == name) {
             return Err(Failure::Usage(format!("--gateway-label {text:?}: there is no gateway {name:?}")));
         }
+        if ![key, value].into_iter().all(policy::is_label_text) {
+            return Err(Failure::Usage(format!(
+                "--gateway-label {text:?}: key and value have 1 to 63 of a-z A-Z 0-9 . _ / - and begin with a letter or digit"
+            )));
+        }
         labels.entry(name.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
     }
     Ok(labels)
