@@ -17,9 +17,13 @@ use serde_json::Value;
 
 pub mod process;
 pub mod rest;
+mod storage;
+mod wire;
 
 pub use process::Process;
 pub use rest::{Reply, Scrape};
+pub use storage::Storage;
+pub use wire::Wire;
 
 /// How long anything may take on a busy machine before the test gives up.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -115,7 +119,7 @@ impl Dev {
             .envs(launch.env.iter().copied())
             .stdin(Stdio::null());
         if let Some(terminal) = launch.terminal {
-            command.stderr(std::fs::File::create(terminal)?);
+            command.stderr(std::fs::File::options().create(true).append(true).open(terminal)?);
         }
         let mut child = command.spawn()?;
         let ready = wait_for("the ready file of sealgate dev", || {

@@ -2,4 +2,8 @@
 
 mod architecture;
 mod dev;
+mod dev_options;
+mod faults;
 mod group;
+mod metrics;
+mod policies;
