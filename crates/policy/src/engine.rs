@@ -108,6 +108,11 @@ impl Engine {
         self.rules.len()
     }
 
+    /// Whether an enforced policy of either effect covers the bucket: what is stored there has to be judged.
+    pub fn acts_on(&self, bucket: &str) -> bool {
+        self.index.candidates(bucket).any(|at| self.rules[at].spec().mode == Mode::Enforce)
+    }
+
     /// Judges one object.
     pub fn decide(&self, facts: &Facts<'_>) -> Decision {
         let scope = Scope::new(facts, &self.labels);

@@ -55,6 +55,18 @@ fn the_sample_policy_encrypts_what_is_tagged_or_under_payroll_and_leaves_the_res
 }
 
 #[test]
+fn only_enforced_policies_act_and_only_on_the_buckets_that_they_cover() {
+    let engine = engine(&[
+        ("exact", "buckets: [finance], effect: encrypt, when: \"true\""),
+        ("prefix", "buckets: [\"hr-*\"], effect: deny, when: \"object.size > 5\""),
+        ("audit", "buckets: [sales], effect: encrypt, mode: audit, when: \"true\""),
+    ]);
+    for (bucket, acts) in [("finance", true), ("hr-data", true), ("sales", false), ("finance2", false), ("hr", false)] {
+        assert_eq!(engine.acts_on(bucket), acts, "{bucket}");
+    }
+}
+
+#[test]
 fn no_policy_and_disabled_policies_let_everything_pass() {
     let empty = Engine::compile(&PolicySet::empty(Lineage(uuid::Uuid::nil())), &Labels::new());
     assert_eq!(empty.decide(&Facts::new("b", "k")), Decision::pass());
