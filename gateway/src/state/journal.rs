@@ -199,7 +199,13 @@ impl Journal {
     fn outcome(&self, id: u64, other: Option<(Outcome, u64)>) {
         let mut inner = self.shared.lock();
         inner.live.remove(&id);
-        inner.close(id, other);
+        inner.close(Record::Outcome { id, other });
+    }
+
+    fn withdraw(&self, id: u64) {
+        let mut inner = self.shared.lock();
+        inner.live.remove(&id);
+        inner.close(Record::Withdrawn { id });
     }
 
     fn abandon(&self, id: u64) {
@@ -229,8 +235,10 @@ impl Journal {
         };
         let (verdict, bytes) = (open.judge(seen, now_ms()), open.bytes);
         match verdict {
-            Verdict::Stored => inner.close(id, None),
-            Verdict::Indeterminate => inner.close(id, Some((Outcome::Indeterminate, bytes))),
+            Verdict::Stored => inner.close(Record::Outcome { id, other: None }),
+            Verdict::Indeterminate => {
+                inner.close(Record::Outcome { id, other: Some((Outcome::Indeterminate, bytes)) });
+            }
             Verdict::LookAgain => {}
         }
         verdict
@@ -360,7 +368,9 @@ impl Inner {
         }
     }
 
-    fn close(&mut self, id: u64, other: Option<(Outcome, u64)>) {
+    /// Takes the record that ends an intent.
+    fn close(&mut self, end: Record) {
+        let (Record::Outcome { id, .. } | Record::Withdrawn { id }) = end else { return };
         if let Some(open) = self.totals.open().get(&id) {
             let place = open.place(&self.hasher);
             if let Some(others) = self.places.get_mut(&place) {
@@ -370,7 +380,7 @@ impl Inner {
                 }
             }
         }
-        self.append(Record::Outcome { id, other });
+        self.append(end);
     }
 }
 
@@ -416,6 +426,12 @@ impl Pending {
     pub fn ended(mut self, outcome: Outcome, bytes: u64) {
         self.told = true;
         self.journal.outcome(self.id, Some((outcome, bytes)));
+    }
+
+    /// The write had taken place before, by an intent that was journalled then and counts it: this one counts nothing.
+    pub fn withdrawn(mut self) {
+        self.told = true;
+        self.journal.withdraw(self.id);
     }
 }
 

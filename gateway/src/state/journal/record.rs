@@ -72,6 +72,8 @@ pub(super) enum Record {
     Intent { id: u64, open: Open },
     /// After it. As intended, or what else became of it, with its bytes.
     Outcome { id: u64, other: Option<(Outcome, u64)> },
+    /// After it. Another intent counts the object.
+    Withdrawn { id: u64 },
 }
 
 impl Record {
@@ -104,6 +106,9 @@ impl Record {
             Self::Outcome { id, other: Some((outcome, bytes)) } => {
                 e.array(4)?.u8(3)?.u64(*id)?.str(outcome.as_str())?.u64(*bytes)?;
             }
+            Self::Withdrawn { id } => {
+                e.array(2)?.u8(4)?.u64(*id)?;
+            }
         }
         Ok(())
     }
@@ -115,6 +120,7 @@ impl Record {
             1 => Self::Intent { id: d.u64()?, open: read_open(d)? },
             2 => Self::Outcome { id: d.u64()?, other: None },
             3 => Self::Outcome { id: d.u64()?, other: Some((word(d)?, d.u64()?)) },
+            4 => Self::Withdrawn { id: d.u64()? },
             _ => return Err(DecodeError::message("a kind of record that this version does not know")),
         })
     }

@@ -75,6 +75,22 @@ fn killed(folder: &Path) -> TempDir {
     copy
 }
 
+#[test]
+fn a_write_that_another_intent_counts_is_withdrawn_also_across_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let life = Life::begin(folder.path());
+    let mark = || Fact::Mark("the same upload".into());
+    let first = life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark());
+    drop(first);
+    life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark()).withdrawn();
+    assert!(life.counts().is_empty());
+    let left = killed(folder.path());
+    for life in [life, Life::begin(left.path())] {
+        assert_eq!(life.journal.unsettled().len(), 1, "the first is still to be settled");
+        assert!(life.counts().is_empty());
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Count(u8, u16),

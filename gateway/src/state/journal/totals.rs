@@ -81,6 +81,9 @@ impl Totals {
                     self.add(Key { outcome, ..open.key }, 1, bytes);
                 }
             }
+            Record::Withdrawn { id } => {
+                self.open.remove(&id);
+            }
         }
     }
 
