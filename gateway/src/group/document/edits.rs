@@ -32,9 +32,8 @@ impl Document {
 
     /// Records that encryption was due in the bucket by another reason than its toggle.
     pub fn record_due(&mut self, bucket: &str, now: UnixMillis) -> Result<(), Refusal> {
-        if !self.ever_due(bucket) {
-            self.bucket_mut(bucket)?.ever_due = Some(now);
-        }
+        // Also below a floor, which may be lifted while what it encrypted stays.
+        self.bucket_mut(bucket)?.ever_due.get_or_insert(now);
         Ok(())
     }
 
