@@ -46,6 +46,9 @@ pub enum ChunkError {
     /// The line in front of a chunk, or what is behind it, is not as it must be.
     #[error("a chunk of the body is malformed")]
     Malformed,
+    /// It ended before the chunk of no bytes that ends it. s3s would take that for the end.
+    #[error("the body ends before its last chunk")]
+    Incomplete,
     /// A signed chunk is larger than [`MAX_SIGNED`].
     #[error("a signed chunk of the body has more than 8 MiB")]
     TooLarge,
@@ -147,7 +150,8 @@ where
                 return Poll::Ready(Some(Ok(Frame::data(this.out.split().freeze()))));
             }
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                None => return Poll::Ready(None),
+                None if matches!(this.state, State::Trailers) => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err(ChunkError::Incomplete.into()))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data()
@@ -215,6 +219,20 @@ mod tests {
         assert_eq!(through(coded, 5, true).await.unwrap(), coded);
         let huge = format!("{:x};chunk-signature=abc\r\n", MAX_SIGNED + 1);
         assert_eq!(through(huge.as_bytes(), 5, true).await, Err(ChunkError::TooLarge.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_body_without_its_last_chunk_is_an_error_and_no_end() {
+        let signature = ";chunk-signature=abc";
+        for signed in [true, false] {
+            let line = |size: &str| format!("{size}{}\r\n", if signed { signature } else { "" });
+            let whole = format!("{}xyz\r\n{}", line("3"), line("0"));
+            assert!(through(whole.as_bytes(), 100, signed).await.is_ok());
+            for end in 0..whole.len() {
+                let cut = through(&whole.as_bytes()[..end], 100, signed).await;
+                assert_eq!(cut, Err(ChunkError::Incomplete.to_string()), "cut at {end}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -186,7 +186,7 @@ impl Upload {
                         self.take(data)?;
                     }
                 }
-                Some(Err(error)) => return Err(broken(error)),
+                Some(Err(error)) => return Err(broken(&error)),
             }
         }
         self.done = true;
@@ -214,7 +214,7 @@ impl HttpBody for Upload {
                     this.finish()
                 }
                 Some(Ok(frame)) => frame.into_data().map_or(Ok(()), |data| this.take(data)),
-                Some(Err(error)) => Err(broken(error)),
+                Some(Err(error)) => Err(broken(&error)),
             };
             if let Err(error) = result {
                 this.done = true;
@@ -245,9 +245,12 @@ fn unsealed(error: envelope::SealError) -> Error {
 }
 
 /// What a client did wrong whose body failed. s3s says it by the text of its errors only.
-fn broken(error: BodyError) -> Error {
-    if error.is::<ChunkError>() {
-        return Error::invalid_request(error.to_string()).because(error);
+pub(super) fn broken(error: &BodyError) -> Error {
+    if let Some(chunk) = error.downcast_ref::<ChunkError>() {
+        return match chunk {
+            ChunkError::Incomplete => Error::incomplete_body(chunk.to_string()),
+            ChunkError::Malformed | ChunkError::TooLarge => Error::invalid_request(chunk.to_string()),
+        };
     }
     let text = error.to_string();
     if text.contains("Sha256Mismatch") {
@@ -262,7 +265,12 @@ fn broken(error: BodyError) -> Error {
         Error::invalid_request("A signed chunk of the body has more than 8 MiB.")
     } else if text.contains("FormatError") || text.contains("a chunk of the body is malformed") {
         Error::invalid_request("The body is not in the aws-chunked coding.")
+    } else if text.contains("ends before its last chunk") {
+        Error::incomplete_body("The body ends before its last chunk.")
     } else {
         Error::incomplete_body("The request body broke off.").because(text)
     }
 }
+
+#[cfg(test)]
+mod tests;
