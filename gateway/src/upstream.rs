@@ -152,6 +152,14 @@ impl Upstream {
         }
     }
 
+    /// Whether a bucket becomes part of a host name, in which case makes no difference.
+    pub fn names_buckets_in_hosts(&self) -> bool {
+        match self {
+            Self::Http(http) => http.names_buckets_in_hosts(),
+            Self::Directory { .. } => false,
+        }
+    }
+
     /// The file with the stored bytes of an object, where the storage is a directory.
     pub fn object_path(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         match self {

@@ -114,6 +114,9 @@ impl Front {
             self.allow(&document, request, Action::Manage, &request.bucket)?;
         }
         let place = self.place(&document, &request.bucket)?;
+        if operation.writes() {
+            self.writable()?;
+        }
         if operation.data() == Data::Around && self.may_be_due(&document, &request.bucket) {
             return Err(Error::not_implemented(format!(
                 "{} is not offered in a bucket where encryption may be due.",
@@ -153,6 +156,10 @@ impl Front {
                 Place { upstream, bucket: mapping.backing_bucket.clone() }
             }
         };
+        // In a host name PAYROLL is payroll, whose toggle, policies and grants go by the name as it was written.
+        if place.upstream.names_buckets_in_hosts() && place.bucket.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(hidden());
+        }
         let home = self.upstreams.home().name();
         if place.upstream.name() == home && place.bucket == self.settings.system_bucket {
             return Err(hidden());
@@ -174,16 +181,30 @@ impl Front {
     /// Whether an object of the bucket may be, or may have become, encrypted: sizes and `ETags` need a look, and nothing
     /// may pass around the gateway.
     pub fn may_be_due(&self, document: &Document, bucket: &str) -> bool {
-        self.settings.floor || document.ever_due(bucket) || self.policies.current().engine.policies() > 0
+        self.settings.floor || document.ever_due(bucket) || self.policies.current().engine.acts_on(bucket)
+    }
+
+    /// `SlowDown` where this member has had no current group document for too long.
+    pub fn writable(&self) -> Result<(), Error> {
+        self.group.writable().map_err(|stale| {
+            Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
+        })
+    }
+
+    /// The policy set that a write will be decided by, with everything that is looked up for it.
+    pub fn begin_decision(&self) -> Result<DecisionGuard, Error> {
+        self.writable()?;
+        Ok(self.policies.begin())
     }
 
     /// Decides about one incoming object. Denied: counted, and `AccessDenied`.
     pub fn permit(&self, request: &Request, granted: &Granted, size: Option<u64>) -> Result<Permit, Error> {
-        let tags = parse_tags(request.header("x-amz-tagging").unwrap_or_default());
+        let tags = parse_tags(request.header("x-amz-tagging"))?;
         let metadata = metadata_facts(&request.headers);
+        let content_type = text_fact(&request.headers, "content-type");
         let facts = Facts {
             size,
-            content_type: request.header("content-type").unwrap_or_default(),
+            content_type: &content_type,
             metadata: &metadata,
             tags: &tags,
             storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD"),
@@ -194,17 +215,17 @@ impl Front {
             ..Facts::new(&request.bucket, &request.key)
         };
         let wish = headers::wishes_encryption(&request.headers)?;
-        self.decide(&granted.document, &facts, wish)
+        self.decide(self.begin_decision()?, &granted.document, &facts, wish)
     }
 
     /// Decides by facts that were gathered otherwise, as for copies.
-    pub fn decide(&self, document: &Document, facts: &Facts<'_>, wish: bool) -> Result<Permit, Error> {
-        if let Err(stale) = self.group.writable() {
-            return Err(
-                Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
-            );
-        }
-        let guard = self.policies.begin();
+    pub fn decide(
+        &self,
+        guard: DecisionGuard,
+        document: &Document,
+        facts: &Facts<'_>,
+        wish: bool,
+    ) -> Result<Permit, Error> {
         let Decision { verdict, policy, judge_at_complete, audit, errors, .. } = guard.engine.decide(facts);
         if verdict == Verdict::Deny {
             self.stats.count(crate::stats::Count {
@@ -244,16 +265,48 @@ impl Front {
     }
 }
 
-/// The pairs of `x-amz-tagging`: a query string.
-pub fn parse_tags(header: &str) -> Vec<(String, String)> {
-    super::request::parse_query(Some(header)).unwrap_or_default()
+/// The pairs of `x-amz-tagging`: a query string. `InvalidArgument` for what cannot be read, or names a tag twice: policies
+/// must judge the tags that the storage will keep.
+pub fn parse_tags(header: Option<&str>) -> Result<Vec<(String, String)>, Error> {
+    let wrong = || {
+        Error::invalid_argument(
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+        )
+    };
+    let tags = super::request::parse_query(header).map_err(|error| wrong().because(error.message))?;
+    let twice = (1..tags.len()).any(|at| tags[..at].iter().any(|(name, _)| *name == tags[at].0));
+    if twice { Err(wrong()) } else { Ok(tags) }
+}
+
+/// A header as policies see it; empty where there is none. What is no UTF-8 is shown as such, never as absent.
+pub fn text_fact(headers: &http::HeaderMap, name: &str) -> String {
+    headers.get(name).map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// User metadata as policies see it: names without the prefix.
 pub fn metadata_facts(headers: &http::HeaderMap) -> Vec<(String, String)> {
     let entries = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix("x-amz-meta-")?;
+        let name = name.as_str().strip_prefix("x-amz-meta-").filter(|_| !envelope::is_reserved(name.as_str()))?;
         Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
     });
     entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_read_as_the_storage_reads_them_or_refused() {
+        let tags = parse_tags(Some("classification=pii&Expires=never&X-Amz-Date=1&a%20b=c+d&e")).unwrap();
+        let names: Vec<_> = tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            names,
+            [("classification", "pii"), ("Expires", "never"), ("X-Amz-Date", "1"), ("a b", "c d"), ("e", "")]
+        );
+        assert!(parse_tags(None).unwrap().is_empty());
+        for bad in ["classification=pii&x=%ff", "a=1&a=2", "a=1&%61=2"] {
+            assert_eq!(parse_tags(Some(bad)).unwrap_err().code, "InvalidArgument", "{bad}");
+        }
+    }
 }

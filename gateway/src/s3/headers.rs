@@ -54,6 +54,12 @@ const SSE: &[&str] = &[
     "x-amz-server-side-encryption-bucket-key-enabled",
 ];
 
+/// Begins the names of what carries a key of the client's own.
+const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-";
+
+/// What names the source of a copy, and says something of it.
+pub const COPY_SOURCE: &str = "x-amz-copy-source";
+
 /// Of the storage's connection only.
 const STORAGE_ONLY: &[&str] = &["date", "server", "x-amz-request-id", "x-amz-id-2", "x-rgw-object-type"];
 
@@ -95,6 +101,10 @@ pub fn to_storage(headers: &HeaderMap) -> HeaderMap {
         if HOP.contains(&text) || CLIENT_ONLY.contains(&text) || SSE.contains(&text) || text.starts_with("amz-sdk-") {
             continue;
         }
+        // Only an operation whose source was judged names one.
+        if text.starts_with(COPY_SOURCE) {
+            continue;
+        }
         if *name == CONTENT_ENCODING {
             if let Some(value) = without_aws_chunked(value) {
                 out.append(name.clone(), value);
@@ -104,6 +114,21 @@ pub fn to_storage(headers: &HeaderMap) -> HeaderMap {
         out.append(name.clone(), value.clone());
     }
     out
+}
+
+/// Keys of the client's own, which every request about the object needs.
+pub fn customer_keys(headers: &HeaderMap) -> HeaderMap {
+    let keys = headers.iter().filter(|(name, _)| name.as_str().starts_with(CUSTOMER_KEY));
+    keys.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The keys of the client's own that the source of a copy has, as a read of it needs them.
+pub fn source_keys(headers: &HeaderMap) -> HeaderMap {
+    let of_source = |name: &HeaderName| {
+        let rest = name.as_str().strip_prefix("x-amz-copy-source-server-side-encryption-customer-")?;
+        HeaderName::try_from(format!("{CUSTOMER_KEY}{rest}")).ok()
+    };
+    headers.iter().filter_map(|(name, value)| Some((of_source(name)?, value.clone()))).collect()
 }
 
 /// Takes away the checks of the client's body, which is not the body that goes on.
@@ -154,11 +179,13 @@ fn append_metadata(headers: &mut HeaderMap, metadata: &UserMetadata) -> Result<(
     Ok(())
 }
 
-/// The storage's headers as they go to the client of a plain object or of no object at all.
+/// The storage's headers as they go to the client of a plain object or of no object at all. Entries of ours never do,
+/// whatever they are found in.
 pub fn to_client(headers: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        if !HOP.contains(&name.as_str()) && !STORAGE_ONLY.contains(&name.as_str()) {
+        let text = name.as_str();
+        if !HOP.contains(&text) && !STORAGE_ONLY.contains(&text) && !is_reserved(text) {
             out.append(name.clone(), value.clone());
         }
     }
@@ -182,7 +209,7 @@ pub fn to_client_of_sealed(headers: &HeaderMap, shown: &Shown<'_>) -> Result<Hea
     let mut out = to_client(headers);
     for name in headers.keys() {
         let text = name.as_str();
-        if is_reserved(text) || is_check(text) || SSE.contains(&text) || text == "x-amz-mp-parts-count" {
+        if is_check(text) || SSE.contains(&text) || text == "x-amz-mp-parts-count" {
             out.remove(name);
         }
     }
@@ -290,6 +317,12 @@ mod tests {
         assert_eq!(out.get("content-length").unwrap(), "5");
         assert_eq!(out.get("etag").unwrap(), "\"0123456789abcdef0123456789abcdef-1\"");
         assert_eq!(out.get("x-amz-server-side-encryption").unwrap(), "aws:kms");
+    }
+
+    #[test]
+    fn no_source_of_a_copy_goes_on_by_itself() {
+        let out = to_storage(&map(&[("x-amz-copy-source", "/a/b"), ("x-amz-copy-source-if-match", "x")]));
+        assert!(out.is_empty());
     }
 
     #[test]

@@ -191,6 +191,12 @@ const NEUTRAL: &[&str] = &[
 const STRANGE_WRITES: &[&str] = &["x-amz-write-offset-bytes", "x-amz-rename-source"];
 
 impl Operation {
+    /// Whether it may change something at the storage, or in the group document.
+    pub fn writes(self) -> bool {
+        let row = TABLE.iter().find(|(operation, ..)| *operation == self);
+        row.is_none_or(|(_, method, ..)| !matches!(*method, Method::GET | Method::HEAD))
+    }
+
     /// Whether a signature of version 2 covers what makes a request this operation: otherwise a presigned URL could be
     /// turned into it.
     pub fn is_signed_by_version_2(self) -> bool {

@@ -1,5 +1,6 @@
 //! From HTTP to a verified request, and back to an answer.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,11 +17,9 @@ use super::Front;
 use super::error::Error;
 use super::guard::Guarded;
 use super::operations::{Data, Operation};
-use super::request::{Principal, Request, parse_path, parse_query};
+use super::request::{Principal, Request, is_bucket_name, parse_path, parse_query};
+use super::signed::{self, Mechanism};
 use crate::upstream::{self, Body, with_deadline};
-
-/// The longest life of a presigned URL, in seconds.
-const MAX_EXPIRES: u64 = 7 * 24 * 3600;
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -43,7 +42,7 @@ struct Note(Arc<std::sync::Mutex<Noted>>);
 #[derive(Default)]
 struct Noted {
     operation: &'static str,
-    code: &'static str,
+    code: Cow<'static, str>,
     cause: Option<String>,
 }
 
@@ -54,7 +53,7 @@ impl Note {
 
     fn refused(&self, error: &Error) {
         let mut noted = self.lock();
-        noted.code = error.code;
+        noted.code = error.code.into();
         noted.cause = error.cause();
     }
 }
@@ -100,7 +99,7 @@ impl Service {
             %method,
             path_hash = hashed(&path),
             status = status.as_u16(),
-            code = noted.code,
+            code = &*noted.code,
             cause = noted.cause.as_deref().unwrap_or_default(),
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "request is answered"
@@ -129,7 +128,18 @@ impl Service {
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(note.clone());
         match self.verified.call(request).await {
-            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+            Ok(response) => {
+                let mut noted = note.lock();
+                if noted.operation.is_empty()
+                    && noted.code.is_empty()
+                    && let Some(body) = response.body().bytes()
+                {
+                    // Refused by s3s, which says so in a short document only.
+                    noted.code = super::multipart::field(&body, b"Code").unwrap_or_default().into();
+                }
+                drop(noted);
+                response.map(|body| body.map_err(Into::into).boxed_unsync())
+            }
             Err(error) => {
                 let error =
                     Error::internal("The request could not be processed.")
@@ -176,8 +186,7 @@ struct AnyName;
 
 impl s3s::validation::NameValidation for AnyName {
     fn validate_bucket_name(&self, name: &str) -> bool {
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        (3..=255).contains(&name.len()) && name.bytes().all(legal) && name != ".." && !name.starts_with('.')
+        is_bucket_name(name)
     }
 }
 
@@ -237,27 +246,29 @@ impl S3Route for Route {
 
 /// Our request from the one that s3s verified.
 fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
-    let query = request.uri.query();
-    let mut presigned_v2 = false;
+    let mut query = parse_query(request.uri.query())?;
+    signed::refuse_ambiguous(&query, &request.headers)?;
+    let mut mechanism = None;
     let principal = match request.credentials {
         None => Principal::Anonymous,
         Some(credentials) => {
             if request.service.as_deref() != Some("s3") {
                 return Err(Error::access_denied("The request is signed for another service."));
             }
-            if is_presigned_v2(query) {
-                presigned_v2 = true;
-            } else {
-                refuse_unsigned(&request.headers, query)?;
+            let found = signed::mechanism(&query, &request.headers)?;
+            if found != Mechanism::PresignedV2 {
+                signed::refuse_unsigned(found, &query, &request.headers)?;
             }
+            mechanism = Some(found);
             Principal::Key(credentials.access_key)
         }
     };
+    let presigned_v2 = mechanism == Some(Mechanism::PresignedV2);
     let (bucket, key, scope) = parse_path(request.uri.path())?;
     if key.len() > 1024 {
         return Err(Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long"));
     }
-    let mut query = parse_query(query)?;
+    query = signed::without_signature(query);
     let mut headers = request.headers;
     if unhoist(&mut query, &mut headers)? && presigned_v2 {
         return Err(Error::access_denied("Sign this request with AWS4-HMAC-SHA256."));
@@ -301,47 +312,6 @@ fn unhoist(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -> Result
     }
     *query = kept;
     Ok(query.len() < before)
-}
-
-/// Signed by version 2, in the query: covers every `x-amz-` header, but only the older sub-resources.
-fn is_presigned_v2(query: Option<&str>) -> bool {
-    query.unwrap_or_default().split('&').any(|pair| pair.split('=').next() == Some("Signature"))
-}
-
-/// A header of S3's that changes what a request does must be signed: who holds a presigned URL, or sits on the way, must
-/// not be able to turn it into another request (a copy, another ACL).
-fn refuse_unsigned(headers: &HeaderMap, query: Option<&str>) -> Result<(), Error> {
-    let pairs = || query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    let value = |wanted: &str| pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
-    let presigned = value("X-Amz-SignedHeaders");
-    if presigned.is_some() {
-        let expires = value("X-Amz-Expires").and_then(|text| text.parse::<u64>().ok());
-        if expires.is_none_or(|seconds| seconds > MAX_EXPIRES) {
-            return Err(Error::new(
-                StatusCode::BAD_REQUEST,
-                "AuthorizationQueryParametersError",
-                "X-Amz-Expires must be less than a week (in seconds)",
-            ));
-        }
-    }
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let in_header = || authorization.split("SignedHeaders=").nth(1).and_then(|rest| rest.split(',').next());
-    let signed = presigned.map(|text| text.replace("%3B", ";").replace("%3b", ";"));
-    let signed = signed.or_else(|| in_header().map(str::to_owned)).unwrap_or_default();
-    let is_signed = |name: &str| signed.split(';').any(|one| one.trim().eq_ignore_ascii_case(name));
-    let unsigned = headers.keys().map(HeaderName::as_str).find(|name| {
-        let free = presigned.is_some() && *name == "x-amz-content-sha256";
-        name.starts_with("x-amz-") && !free && !is_signed(name)
-    });
-    if let Some(name) = unsigned {
-        return Err(Error::access_denied(format!(
-            "There were headers present in the request which were not signed: {name}"
-        )));
-    }
-    if !is_signed("host") {
-        return Err(Error::access_denied("The Host header must be signed."));
-    }
-    Ok(())
 }
 
 impl Front {
@@ -427,23 +397,5 @@ mod tests {
         let mut headers = HeaderMap::new();
         unhoisted(&[("x-amz-meta-gse-v", "1")], &mut headers).unwrap();
         assert!(super::super::headers::refuse_reserved(&headers).is_err());
-    }
-
-    #[test]
-    fn an_unsigned_header_of_s3_is_refused_however_the_request_is_signed() {
-        let authorization = "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host;x-amz-date, Signature=b";
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", authorization.parse().unwrap());
-        headers.insert("x-amz-date", "d".parse().unwrap());
-        assert!(refuse_unsigned(&headers, None).is_ok());
-        headers.insert("x-amz-copy-source", "/a/b".parse().unwrap());
-        assert_eq!(refuse_unsigned(&headers, None).unwrap_err().code, "AccessDenied");
-        let presigned = "X-Amz-SignedHeaders=host&X-Amz-Expires=60";
-        let mut headers = HeaderMap::new();
-        assert!(refuse_unsigned(&headers, Some(presigned)).is_ok());
-        assert!(refuse_unsigned(&headers, Some("X-Amz-SignedHeaders=host&X-Amz-Expires=700000")).is_err());
-        assert!(refuse_unsigned(&headers, Some("X-Amz-SignedHeaders=range&X-Amz-Expires=60")).is_err());
-        headers.insert("x-amz-tagging", "a=b".parse().unwrap());
-        assert_eq!(refuse_unsigned(&headers, Some(presigned)).unwrap_err().code, "AccessDenied");
     }
 }

@@ -91,6 +91,10 @@ impl Http {
         &self.0.name
     }
 
+    pub(super) fn names_buckets_in_hosts(&self) -> bool {
+        !self.0.path_style
+    }
+
     /// As the storage's responses have shown; until the first one, as S3.
     pub(super) fn quirks(&self) -> &Quirks {
         self.0.quirks.get().unwrap_or(&quirks::NONE)
