@@ -12,13 +12,13 @@ use http_body_util::BodyExt as _;
 use ids::Cause;
 use policy::Facts;
 
-use super::access::{Granted, Place, Protection, metadata_facts, parse_tags};
+use super::access::{Granted, Place, Protection, metadata_facts, parse_tags, text_fact};
 use super::checksum::Declared;
 use super::error::{Error, escape};
 use super::get::Conditions;
 use super::multipart::{self, field};
 use super::open::{Failed, Opening, Stored, Tally, condition, unopened};
-use super::put::{client_response, unreadable};
+use super::put::{Slot, client_response, unreadable};
 use super::range::Wanted;
 use super::request::Request;
 use super::service::xml;
@@ -59,7 +59,7 @@ impl Front {
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().map(String::from);
         let path = decode(path).map_err(|_| wrong())?;
         let (bucket, key) = path.trim_start_matches('/').split_once('/').ok_or_else(wrong)?;
-        if bucket.is_empty() || key.is_empty() {
+        if !super::request::is_bucket_name(bucket) || key.is_empty() {
             return Err(wrong());
         }
         let version = version.map(|version| decode(version).map_err(|_| wrong())).transpose()?;
@@ -72,14 +72,7 @@ impl Front {
         let version = source.version.as_deref().map(|version| ("versionId", version));
         let target = upstream::uri(&source.place.bucket, Some(&source.key), version.as_slice());
         let mut sent = upstream::request(Method::HEAD, target);
-        for (name, value) in &request.headers {
-            let of_source = name.as_str().strip_prefix("x-amz-copy-source-server-side-encryption-customer-");
-            if let Some(rest) = of_source
-                && let Ok(name) = http::HeaderName::try_from(format!("x-amz-server-side-encryption-customer-{rest}"))
-            {
-                sent.headers_mut().insert(name, value.clone());
-            }
-        }
+        sent.headers_mut().extend(headers::source_keys(&request.headers));
         let response = self.send(&source.place.upstream, sent).await?;
         match response.status() {
             StatusCode::OK => Ok(response.headers().clone()),
@@ -93,12 +86,31 @@ impl Front {
         }
     }
 
+    /// What the source says of itself. Plain is only what may be read as such.
+    async fn source_metadata(
+        &self,
+        granted: &Granted,
+        source: &Source,
+        head: &HeaderMap,
+    ) -> Result<Option<envelope::Metadata>, Error> {
+        let sealed = headers::sealed_metadata(head).map_err(unreadable)?;
+        if sealed.is_none() {
+            if self.known_sealed(&granted.document, &source.bucket, &source.key, head).await {
+                return Err(Error::internal("The source of the copy is encrypted, and its metadata is missing."));
+            }
+            if granted.document.bucket(&source.bucket).refuse_plain_reads {
+                return Err(Error::access_denied("Objects that are not encrypted are not read from this bucket."));
+            }
+        }
+        Ok(sealed)
+    }
+
     pub(super) async fn copy_object(&self, request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
         headers::refuse_reserved(&request.headers)?;
         let source = self.source(&request, &granted)?;
         let head = self.head_source(&request, &source).await?;
-        let sealed = headers::sealed_metadata(&head).map_err(unreadable)?;
+        let sealed = self.source_metadata(&granted, &source, &head).await?;
         judge_source(&request, &head, sealed.is_some())?;
         let replace = request.header("x-amz-metadata-directive").is_some_and(|d| d.eq_ignore_ascii_case("REPLACE"));
         let same = source.bucket == request.bucket && source.key == request.key && source.version.is_none();
@@ -108,20 +120,26 @@ impl Front {
                  object's metadata, storage class, website redirect location or encryption attributes.",
             ));
         }
-        let stored = Stored::read(head, source.version.as_deref())?;
+        let stored = Stored::read(head, source.version.as_deref(), headers::source_keys(&request.headers))?;
         let len = match &sealed {
             None => stored.len,
             Some(metadata) => Self::sealed_len(metadata, stored.len)?,
         };
-        let tags = self.source_tags(&request, &granted, &source).await?;
+        // From here on by one policy set: what it asks for is looked up before it decides.
+        let guard = self.begin_decision()?;
+        let mut tags = replaced_tags(&request)?;
+        if tags.is_none() && guard.engine.needs_tags(&request.bucket) {
+            tags = Some(self.source_tags(&source).await?);
+        }
         // What the object will be, as a PUT of it would say.
         let describing = if replace { request.headers.clone() } else { stored.headers.clone() };
         let metadata = metadata_facts(&describing);
+        let content_type = text_fact(&describing, "content-type");
         let facts = Facts {
             size: Some(len),
-            content_type: describing.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default(),
+            content_type: &content_type,
             metadata: &metadata,
-            tags: &tags,
+            tags: tags.as_deref().unwrap_or_default(),
             storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD"),
             principal: request.principal.access_key(),
             operation: request.operation.name(),
@@ -131,18 +149,32 @@ impl Front {
         };
         let keeps = sealed.is_some() && !granted.document.bucket(&request.bucket).decrypt_on_copy;
         let wish = headers::wishes_encryption(&request.headers)? || keeps;
-        let permit = self.decide(&granted.document, &facts, wish)?;
+        let mut permit = self.decide(guard, &granted.document, &facts, wish)?;
         let one_storage = source.place.upstream.name() == granted.place.upstream.name();
         if sealed.is_none() && permit.protection() == Protection::Plain && one_storage {
             return self.copy_plain(&request, &granted, &source, &stored, &permit).await;
+        }
+        let slot = Slot::new(&self.stats, &request.bucket);
+        // The data passes here, and its tags with it.
+        let tags = match tags {
+            Some(tags) => tags,
+            None => self.source_tags(&source).await?,
+        };
+        let source_granted = Granted { place: source.place.clone(), document: granted.document.clone() };
+        let mut plaintext = self.plaintext(&source_granted, &source.key, stored, sealed.as_ref(), None).await?;
+        if permit.protection() == Protection::Plain {
+            let start;
+            (start, plaintext.body) =
+                super::prefix::peek(plaintext.body, envelope::MAGIC.len()).await.map_err(broken_off)?;
+            if envelope::begins_with_magic(&start) == Some(true) {
+                permit = permit.sealed_for_its_looks();
+            }
         }
         let cause = match permit.protection() {
             Protection::Sealed(cause) => Some(cause),
             Protection::Plain => None,
         };
-        let source_granted = Granted { place: source.place.clone(), document: granted.document.clone() };
-        let plaintext = self.plaintext(&source_granted, &source.key, stored, sealed.as_ref(), None).await?;
-        self.store_copy(&request, &granted, &source, &permit, cause, plaintext, replace, &tags).await
+        self.store_copy(&request, &granted, &source, &permit, cause, plaintext, replace, &tags, &slot).await
     }
 
     fn changes_something(request: &Request) -> bool {
@@ -161,20 +193,21 @@ impl Front {
         permit: &super::access::Permit,
     ) -> Result<Response<Body>, Error> {
         let mut head = headers::to_storage(&request.headers);
-        for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
-            head.remove(format!("x-amz-copy-source-{name}"));
-        }
-        set_source(&mut head, source)?;
-        if let Some(etag) = stored.headers.get(ETAG) {
-            head.insert("x-amz-copy-source-if-match", condition(&source.place, etag));
-        }
+        set_source(&mut head, request, source, stored)?;
+        let etag = stored.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).map(|etag| etag.trim_matches('"'));
+        // A copy onto itself has the ETag of before, by which nothing could be told.
+        let itself = source.bucket == request.bucket && source.key == request.key;
+        let fact = match etag.filter(|_| !itself) {
+            Some(etag) => crate::stats::Fact::Etag { etag: etag.to_owned(), size: stored.len },
+            None => crate::stats::Fact::None,
+        };
         let pending = self.stats.intent(crate::stats::Intent {
             bucket: &request.bucket,
             key: &request.key,
             policy: permit.counted_policy(),
             outcome: permit.outcome(),
             bytes: stored.len,
-            fact: crate::stats::Fact::None,
+            fact,
         });
         let response = self.forward(request, granted, head, upstream::empty()).await?;
         let (head, body) = response.into_parts();
@@ -212,9 +245,7 @@ impl Front {
                 self.fetch(&granted.place, key, &stored, range.clone()).await.map_err(failed)?.into_body()
             };
             let (start, body) = if range.start == 0 {
-                super::prefix::peek(body, envelope::MAGIC.len())
-                    .await
-                    .map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?
+                super::prefix::peek(body, envelope::MAGIC.len()).await.map_err(broken_off)?
             } else {
                 (bytes::Bytes::new(), body)
             };
@@ -249,12 +280,13 @@ impl Front {
         plaintext: Plaintext,
         replace: bool,
         tags: &[(String, String)],
+        slot: &Slot,
     ) -> Result<Response<Body>, Error> {
         let Plaintext { stored, body, len, sealed, carried } = plaintext;
         let mut described = request.headers.clone();
         for name in request.headers.keys() {
             let text = name.as_str();
-            let of_copy = text.starts_with("x-amz-copy-source") || text.ends_with("-directive");
+            let of_copy = text.starts_with(headers::COPY_SOURCE) || text.ends_with("-directive");
             if of_copy || (!replace && (DESCRIBING.contains(&text) || text.starts_with("x-amz-meta-"))) {
                 described.remove(name);
             }
@@ -297,8 +329,10 @@ impl Front {
         let conditions = self.put_conditions(request, granted).await?;
         let declared = Declared::default();
         let response = match cause {
-            Some(cause) => self.put_sealed(stored_as, granted, permit, cause, body, len, &declared, conditions).await?,
-            None => self.put_plain(stored_as, granted, permit, body, len, &declared, conditions).await?,
+            Some(cause) => {
+                self.put_sealed(stored_as, granted, permit, cause, body, len, &declared, conditions, slot).await?
+            }
+            None => self.put_plain(stored_as, granted, permit, body, len, &declared, conditions, slot).await?,
         };
         if !response.status().is_success() {
             return Ok(response);
@@ -319,47 +353,36 @@ impl Front {
         Ok(answer)
     }
 
-    /// The tags that the copy will have: fetched where they are kept and a policy reads them, or the data passes here.
-    async fn source_tags(
-        &self,
-        request: &Request,
-        granted: &Granted,
-        source: &Source,
-    ) -> Result<Vec<(String, String)>, Error> {
-        let replaced = request.header("x-amz-tagging-directive").is_some_and(|d| d.eq_ignore_ascii_case("REPLACE"));
-        if replaced {
-            return Ok(parse_tags(request.header("x-amz-tagging").unwrap_or_default()));
-        }
-        if !self.may_be_due(&granted.document, &request.bucket) && !self.may_be_due(&granted.document, &source.bucket) {
-            return Ok(Vec::new());
-        }
+    /// The tags of the source, as the storage has them.
+    async fn source_tags(&self, source: &Source) -> Result<Vec<(String, String)>, Error> {
         let mut query = vec![("tagging", "")];
         query.extend(source.version.as_deref().map(|version| ("versionId", version)));
         let target = upstream::uri(&source.place.bucket, Some(&source.key), &query);
         let response = self.send(&source.place.upstream, upstream::request(Method::GET, target)).await?;
         let status = response.status();
         let body = self.answer(response.into_body()).await?;
+        let unread = || Error::slow_down("The tags of the copy's source cannot be read. Try again.");
         match status {
-            StatusCode::OK => Ok(parse_tag_set(&body)),
+            StatusCode::OK => parse_tag_set(&body).ok_or_else(|| unread().because("GET ?tagging: no set of tags")),
             // A storage without tags has none.
-            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED => Ok(Vec::new()),
-            status => Err(Error::slow_down("The tags of the copy's source cannot be read. Try again.")
-                .because(format!("GET ?tagging: {status}"))),
+            StatusCode::NOT_IMPLEMENTED => Ok(Vec::new()),
+            StatusCode::NOT_FOUND if field(&body, b"Code").is_some_and(|code| code.starts_with("NoSuchTagSet")) => {
+                Ok(Vec::new())
+            }
+            StatusCode::NOT_FOUND => Err(Error::no_such_key("The specified key does not exist.")),
+            status => Err(unread().because(format!("GET ?tagging: {status}"))),
         }
     }
 
     pub(super) async fn upload_part_copy(&self, request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
         headers::refuse_reserved(&request.headers)?;
-        self.group.writable().map_err(|stale| {
-            Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
-        })?;
         let number = multipart::part_number(&request)?;
         let source = self.source(&request, &granted)?;
         let head = self.head_source(&request, &source).await?;
-        let sealed = headers::sealed_metadata(&head).map_err(unreadable)?;
+        let sealed = self.source_metadata(&granted, &source, &head).await?;
         judge_source(&request, &head, sealed.is_some())?;
-        let stored = Stored::read(head, source.version.as_deref())?;
+        let stored = Stored::read(head, source.version.as_deref(), headers::source_keys(&request.headers))?;
         let len = match &sealed {
             None => stored.len,
             Some(metadata) => Self::sealed_len(metadata, stored.len)?,
@@ -380,7 +403,10 @@ impl Front {
         let copyable = !(source.place.upstream.quirks().copy_part_decodes_twice && source.key.contains('%'));
         if sealed.is_none() && target.is_plain() && one_storage && copyable {
             let mut head = headers::to_storage(&request.headers);
-            set_source(&mut head, &source)?;
+            set_source(&mut head, &request, &source, &stored)?;
+            if let Some(range) = request.headers.get("x-amz-copy-source-range") {
+                head.insert("x-amz-copy-source-range", range.clone());
+            }
             let response = self.forward(&request, &granted, head, upstream::empty()).await?;
             let (head, body) = response.into_parts();
             return Ok(client_response(head.status, headers::to_client(&head.headers), body));
@@ -401,13 +427,31 @@ impl Front {
     }
 }
 
-/// Names the source as the storage has it.
-fn set_source(head: &mut HeaderMap, source: &Source) -> Result<(), Error> {
+/// Names the source as the storage has it, with its keys, and pins it to the object that was judged.
+fn set_source(head: &mut HeaderMap, request: &Request, source: &Source, stored: &Stored) -> Result<(), Error> {
     let version = source.version.as_deref().map(|version| format!("?versionId={version}")).unwrap_or_default();
     let text = format!("{}/{}{version}", source.place.bucket, upstream::encode_key(&source.key));
     let value = HeaderValue::from_str(&text).map_err(|_| Error::invalid_argument("The copy source is malformed."))?;
-    head.insert("x-amz-copy-source", value);
+    head.insert(headers::COPY_SOURCE, value);
+    if let Some(etag) = stored.headers.get(ETAG) {
+        head.insert("x-amz-copy-source-if-match", condition(&source.place, etag));
+    }
+    for (name, value) in &request.headers {
+        if name.as_str().starts_with("x-amz-copy-source-server-side-encryption-customer-") {
+            head.insert(name.clone(), value.clone());
+        }
+    }
     Ok(())
+}
+
+fn broken_off(error: crate::upstream::BodyError) -> Error {
+    Error::slow_down("The storage broke off. Try again.").because(error)
+}
+
+/// The tags of the request itself, where they are to replace those of the source.
+fn replaced_tags(request: &Request) -> Result<Option<Vec<(String, String)>>, Error> {
+    let replaced = request.header("x-amz-tagging-directive").is_some_and(|d| d.eq_ignore_ascii_case("REPLACE"));
+    replaced.then(|| parse_tags(request.header("x-amz-tagging"))).transpose()
 }
 
 /// The conditions on the source, judged by the `ETag` that clients see.
@@ -444,28 +488,40 @@ fn result(name: &str, etag: &str) -> String {
     )
 }
 
-/// The tags of a `Tagging` document.
-fn parse_tag_set(document: &[u8]) -> Vec<(String, String)> {
+/// The tags of a `Tagging` document; none where it is not a whole one.
+pub(super) fn parse_tag_set(document: &[u8]) -> Option<Vec<(String, String)>> {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_reader(document);
-    let (mut tags, mut key, mut text) = (Vec::new(), String::new(), String::new());
-    while let Ok(event) = reader.read_event() {
-        match event {
-            Event::Start(_) => text.clear(),
-            Event::Text(part) => text.push_str(&part.decode().unwrap_or_default()),
-            Event::GeneralRef(reference) if super::list::push_reference(&reference, &mut text).is_err() => {
-                break;
+    let (mut tags, mut key, mut value, mut text) = (Vec::new(), None, None, String::new());
+    let (mut depth, mut ended) = (0_usize, false);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(_) => {
+                depth += 1;
+                text.clear();
             }
-            Event::End(end) => match end.local_name().as_ref() {
-                b"Key" => key = std::mem::take(&mut text),
-                b"Value" => tags.push((std::mem::take(&mut key), std::mem::take(&mut text))),
-                _ => {}
+            Event::Text(part) => text.push_str(&part.decode().ok()?),
+            Event::CData(part) => text.push_str(&part.decode().ok()?),
+            Event::GeneralRef(reference) => super::list::push_reference(&reference, &mut text).ok()?,
+            Event::End(end) => {
+                depth -= 1;
+                match end.local_name().as_ref() {
+                    b"Key" => key = Some(std::mem::take(&mut text)),
+                    b"Value" => value = Some(std::mem::take(&mut text)),
+                    b"Tag" => tags.push((key.take()?, value.take().unwrap_or_default())),
+                    b"TagSet" => ended = true,
+                    _ => {}
+                }
+            }
+            Event::Empty(empty) => match empty.local_name().as_ref() {
+                b"Value" => value = Some(String::new()),
+                b"TagSet" => ended = true,
+                _ => return None,
             },
-            Event::Eof => break,
+            Event::Eof => return (ended && depth == 0).then_some(tags),
             _ => {}
         }
     }
-    tags
 }
 
 #[cfg(test)]
@@ -475,6 +531,21 @@ mod tests {
     #[test]
     fn tags_are_read_from_their_document() {
         let document = b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value></Value></Tag><Tag><Key>c</Key><Value>d</Value></Tag></TagSet></Tagging>";
-        assert_eq!(parse_tag_set(document), [("a&b".into(), String::new()), ("c".into(), "d".into())]);
+        let tags = vec![("a&b".to_owned(), String::new()), ("c".to_owned(), "d".to_owned())];
+        assert_eq!(parse_tag_set(document), Some(tags));
+        assert_eq!(parse_tag_set(b"<Tagging><TagSet/></Tagging>"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_document_of_tags_that_is_not_whole_is_not_fewer_tags() {
+        let document = b"<Tagging><TagSet><Tag><Key>classification</Key><Value>pii</Value></Tag></TagSet></Tagging>";
+        for end in 0..document.len() {
+            assert_eq!(parse_tag_set(&document[..end]), None, "cut at {end}");
+        }
+        for bad in
+            ["<Error><Code>x</Code></Error>", "<Tagging><TagSet><Tag><Value>b</Value></Tag></TagSet></Tagging>", "tags"]
+        {
+            assert_eq!(parse_tag_set(bad.as_bytes()), None, "{bad}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! State that cannot be read is an error, never "plain".
 
 mod complete;
+mod complete_plain;
 mod show;
 mod state;
 
@@ -18,13 +19,13 @@ use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use self::state::{Note, Opened, PREFIX, PartRecord, UploadId, algorithm_name, gone, held_name, state_id};
-use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags};
+use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags, text_fact};
 use super::checksum::{self, Declared};
 use super::error::{Error, escape};
 use super::put::client_response;
 use super::request::Request;
 use super::service::xml;
-use super::upload::{Sink, Upload, Verified};
+use super::upload::{Sink, Upload, Verified, broken};
 use super::{Front, headers};
 use crate::upstream::{self, Body};
 
@@ -69,12 +70,13 @@ impl Front {
         granted: &Granted,
         permit: &Permit,
     ) -> Result<Response<Body>, Error> {
+        let note = note(&request, permit)?;
         let head = headers::to_storage(&request.headers);
         let (head, body, id) = self.create_upstream(&request, granted, head).await?;
         let Some(id) = id else {
             return Ok(client_response(head.status, headers::to_client(&head.headers), upstream::full(body)));
         };
-        if let Err(error) = self.keep_plain(granted, &request.key, &id).await {
+        if let Err(error) = self.keep_plain(granted, &request.key, &id, &note).await {
             self.abort_upstream(granted, &request.key, &id).await;
             return Err(error);
         }
@@ -95,6 +97,7 @@ impl Front {
         let wrapping = self.wrapping().await?;
         self.remember_due(&granted.document, &request.bucket).await?;
         let recorded = Self::recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
+        let note = note(&request, permit)?;
         let client = headers::user_metadata(&request.headers);
         let (upload, data_key) = EnvelopeUpload::create(&recorded, &wrapping.kek, &client)
             .map_err(|error| Error::internal("The upload could not be begun.").because(error))?;
@@ -108,27 +111,8 @@ impl Front {
         let Some(id) = id else {
             return Ok(client_response(head.status, headers::to_client(&head.headers), upstream::full(body)));
         };
-        let checksum = request.header("x-amz-checksum-algorithm").and_then(checksum::by_name);
-        let kind = request.header("x-amz-checksum-type").unwrap_or_default();
-        let opened = Opened {
-            id: state_id(granted, &request.key, &id),
-            upload,
-            data_key,
-            place: recorded.place,
-            note: Note {
-                policy: permit.counted_policy().map(str::to_owned),
-                revision: permit.guard().revision.map(|r| (r.lineage.to_string(), r.number)),
-                judge_at_complete: permit.judge_at_complete(),
-                principal: request.principal.access_key().to_owned(),
-                content_type: request.header("content-type").unwrap_or_default().to_owned(),
-                storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD").to_owned(),
-                tags: parse_tags(request.header("x-amz-tagging").unwrap_or_default()),
-                metadata: metadata_facts(&request.headers),
-                checksum: checksum.map(|algorithm| algorithm_name(algorithm).to_owned()),
-                full_object: kind.eq_ignore_ascii_case("FULL_OBJECT")
-                    || (kind.is_empty() && checksum == Some(envelope::ChecksumAlgorithm::Crc64Nvme)),
-            },
-        };
+        let id_of_state = state_id(granted, &request.key, &id);
+        let opened = Opened { id: id_of_state, upload, data_key, place: recorded.place, note };
         if let Err(error) = self.keep_upload(&opened).await {
             self.abort_upstream(granted, &request.key, &id).await;
             return Err(error);
@@ -183,9 +167,6 @@ impl Front {
     pub(super) async fn upload_part(&self, mut request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
         headers::refuse_reserved(&request.headers)?;
-        self.group.writable().map_err(|stale| {
-            Error::slow_down("This gateway has no current configuration and refuses writes.").because(stale)
-        })?;
         let number = part_number(&request)?;
         let id = UploadId::parse(request.query("uploadId").unwrap_or_default());
         let declared = Declared::read(&request.headers)?;
@@ -208,6 +189,14 @@ impl Front {
         declared: &Declared,
     ) -> Result<Response<Body>, Error> {
         self.check_plain(&request, granted, &id.upstream).await?;
+        let (start, body) = super::prefix::peek(body, envelope::MAGIC.len()).await.map_err(|error| broken(&error))?;
+        if envelope::begins_with_magic(&start) == Some(true) {
+            // As the object's first part it would make the object look sealed, and unreadable.
+            return Err(Error::invalid_request(
+                "The part begins as an encrypted object of the gateway does, and the upload was begun without \
+                 encryption. Begin an encrypted one, for example with x-amz-server-side-encryption: aws:kms.",
+            ));
+        }
         let mut head = headers::to_storage(&request.headers);
         if request.header("x-amz-trailer").is_some() {
             headers::drop_checks(&mut head);
@@ -261,7 +250,7 @@ impl Front {
             let query = [("partNumber", number.to_string()), ("uploadId", upstream_id.to_owned())];
             let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
             *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &query);
-            copy_customer_keys(&request.headers, sent.headers_mut());
+            sent.headers_mut().extend(headers::customer_keys(&request.headers));
             self.send(&granted.place.upstream, sent).await
         };
         let verified = match ending.take() {
@@ -356,13 +345,24 @@ impl Front {
     }
 }
 
-/// Keys of the client's own are needed with every part.
-fn copy_customer_keys(from: &HeaderMap, to: &mut HeaderMap) {
-    for (name, value) in from {
-        if name.as_str().starts_with("x-amz-server-side-encryption-customer-") {
-            to.insert(name.clone(), value.clone());
-        }
-    }
+/// What is noted of an upload: the facts by which it is judged again at Complete, and what it counts as.
+fn note(request: &Request, permit: &Permit) -> Result<Note, Error> {
+    let checksum = request.header("x-amz-checksum-algorithm").and_then(checksum::by_name);
+    let kind = request.header("x-amz-checksum-type").unwrap_or_default();
+    Ok(Note {
+        outcome: Some(permit.outcome()),
+        policy: permit.counted_policy().map(str::to_owned),
+        revision: permit.guard().revision.map(|r| (r.lineage.to_string(), r.number)),
+        judge_at_complete: permit.judge_at_complete(),
+        principal: request.principal.access_key().to_owned(),
+        content_type: text_fact(&request.headers, "content-type"),
+        storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD").to_owned(),
+        tags: parse_tags(request.header("x-amz-tagging"))?,
+        metadata: metadata_facts(&request.headers),
+        checksum: checksum.map(|algorithm| algorithm_name(algorithm).to_owned()),
+        full_object: kind.eq_ignore_ascii_case("FULL_OBJECT")
+            || (kind.is_empty() && checksum == Some(envelope::ChecksumAlgorithm::Crc64Nvme)),
+    })
 }
 
 /// The part number of an upload: 1 to 10,000.

@@ -12,7 +12,7 @@ use envelope::{Checksum, ChecksumAlgorithm, ChecksumKind, Checksums, PartChecksu
 use http::header::{CONTENT_LENGTH, ETAG, HeaderValue};
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use ids::{Direction, Outcome};
+use ids::Outcome;
 
 use super::super::access::Granted;
 use super::super::checksum::{Hasher, header_name};
@@ -21,10 +21,10 @@ use super::super::list::push_reference;
 use super::super::put::{client_response, kms_of, mark_of_headers};
 use super::super::request::Request;
 use super::super::{Front, headers};
-use super::state::{Done, Opened, PartRecord, UploadId, algorithm, algorithm_name, gone, held_name, state_id};
+use super::state::{Done, Note, Opened, PartRecord, UploadId, algorithm, algorithm_name, gone, held_name, state_id};
 use super::{answer_xml, field};
 use crate::state::ledger::Known;
-use crate::stats::{Count, Fact, Intent};
+use crate::stats::{Fact, Intent};
 use crate::upstream::{self, Body};
 
 /// 10,000 parts with their checksums take about 2 MiB.
@@ -32,9 +32,9 @@ const MAX_DOCUMENT: usize = 8 << 20;
 
 /// One part as the client names it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Named {
-    number: u16,
-    etag: String,
+pub(super) struct Named {
+    pub(super) number: u16,
+    pub(super) etag: String,
 }
 
 impl Front {
@@ -65,45 +65,6 @@ impl Front {
         }
     }
 
-    async fn complete_plain(
-        &self,
-        request: Request,
-        granted: &Granted,
-        id: &UploadId,
-        document: bytes::Bytes,
-    ) -> Result<Response<Body>, Error> {
-        self.check_plain(&request, granted, &id.upstream).await?;
-        let mut head = headers::to_storage(&request.headers);
-        head.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
-        let response = self.forward(&request, granted, head, upstream::full(document)).await?;
-        let (mut head, body) = response.into_parts();
-        let body = self.answer(body).await?;
-        head.headers = headers::to_client(&head.headers);
-        if head.status.is_success() && field(&body, b"ETag").is_some() {
-            let state = state_id(granted, &request.key, &id.upstream);
-            self.policies.upload_ended(&state);
-            self.count_plain(&request, granted).await;
-            self.forget_upload(&state).await;
-        }
-        Ok(client_response(head.status, head.headers, upstream::full(body)))
-    }
-
-    /// How large a plain object became is only known afterwards.
-    async fn count_plain(&self, request: &Request, granted: &Granted) {
-        let head = upstream::request(Method::HEAD, upstream::uri(&granted.place.bucket, Some(&request.key), &[]));
-        let bytes = match self.send(&granted.place.upstream, head).await {
-            Ok(response) => {
-                let len = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-                let bytes = len.unwrap_or_default();
-                self.learn(request, response.headers().get(ETAG), Known { encrypted: false, size: bytes, kms: None });
-                bytes
-            }
-            Err(_) => 0,
-        };
-        let (bucket, direction) = (request.bucket.as_str(), Direction::In);
-        self.stats.count(Count { bucket, policy: None, outcome: Outcome::Plain, direction, bytes });
-    }
-
     /// `Ok(Err(_))`: the storage's refusal, for the client.
     async fn complete_sealed(
         &self,
@@ -117,7 +78,9 @@ impl Front {
         let records = self.parts(opened).await?;
         let chosen = choose(named, &records)?;
         let bytes = chosen.iter().map(|record| record.plaintext_len).sum();
-        let outcome = self.judge(request, granted, opened, upstream_id, bytes).await?;
+        self.judge(request, granted, &opened.note, &opened.id, upstream_id, bytes).await?;
+        let now = self.policies.current().revision.map(|r| (r.lineage.to_string(), r.number));
+        let outcome = if opened.note.revision == now { Outcome::Encrypted } else { Outcome::Grandfathered };
         let parts: Vec<_> = chosen.iter().map(|record| record.part()).collect();
         let checksums = combine(opened.note.checksum.as_deref(), opened.note.full_object, &chosen);
         refuse_other_checksum(request, &checksums, chosen.len())?;
@@ -139,6 +102,7 @@ impl Front {
         text.push_str("</CompleteMultipartUpload>");
 
         let mark = Self::mark_of_upload(opened);
+        let conditions = self.put_conditions(request, granted).await?;
         let pending = self.stats.intent(Intent {
             bucket: &request.bucket,
             key: &request.key,
@@ -151,7 +115,7 @@ impl Front {
         *sent.method_mut() = Method::POST;
         *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", upstream_id)]);
         sent.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-        sent.headers_mut().extend(self.put_conditions(request, granted).await?);
+        sent.headers_mut().extend(conditions);
         let response = self.send(&granted.place.upstream, sent).await?;
         let (head, body) = response.into_parts();
         let body = self.answer(body).await?;
@@ -163,6 +127,11 @@ impl Front {
             // Done by an earlier try whose answer was lost, or by a storage that tells no ETag.
             if let Some(found) = self.completed_before(request, granted, mark.as_deref()).await? {
                 etag = found;
+                if failed {
+                    pending.withdrawn();
+                } else {
+                    pending.done();
+                }
             } else {
                 pending.ended(Outcome::Failed, 0);
                 return Err(gone());
@@ -175,8 +144,10 @@ impl Front {
             }
             let status = if head.status.is_success() { StatusCode::INTERNAL_SERVER_ERROR } else { head.status };
             return Ok(Err(client_response(status, headers::to_client(&head.headers), upstream::full(body))));
+        } else {
+            pending.done();
         }
-        pending.done();
+        self.footers.forget(&granted.place, &request.key, None);
         let kms = opened.upload.header().kms_id();
         let known = Known { encrypted: true, size: bytes, kms: kms_of(Some(kms)) };
         self.ledger.record(&request.bucket, &request.key, &etag, known);
@@ -196,41 +167,41 @@ impl Front {
         }))
     }
 
-    /// What the object counts as. A policy that needs the true size judges now, and may refuse.
-    async fn judge(
+    /// A policy that needs the true size judges now, and may refuse: then the upload is aborted.
+    pub(super) async fn judge(
         &self,
         request: &Request,
         granted: &Granted,
-        opened: &Opened,
+        note: &Note,
+        state: &str,
         upstream_id: &str,
         bytes: u64,
-    ) -> Result<Outcome, Error> {
-        let note = &opened.note;
-        if note.judge_at_complete {
-            let facts = policy::Facts {
-                size: Some(bytes),
-                content_type: &note.content_type,
-                metadata: &note.metadata,
-                tags: &note.tags,
-                storage_class: &note.storage_class,
-                principal: &note.principal,
-                operation: "CreateMultipartUpload",
-                time_unix_ms: crate::state::now_ms(),
-                source_ip: request.source_ip,
-                ..policy::Facts::new(&request.bucket, &request.key)
-            };
-            if let Err(error) = self.decide(&granted.document, &facts, false) {
-                if error.code == "AccessDenied" {
-                    let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", upstream_id)]);
-                    self.send(&granted.place.upstream, upstream::request(Method::DELETE, target)).await?;
-                    self.policies.upload_ended(&opened.id);
-                    self.forget_upload(&opened.id).await;
-                }
-                return Err(error);
-            }
+    ) -> Result<(), Error> {
+        if !note.judge_at_complete {
+            return Ok(());
         }
-        let now = self.policies.current().revision.map(|r| (r.lineage.to_string(), r.number));
-        Ok(if note.revision == now { Outcome::Encrypted } else { Outcome::Grandfathered })
+        let facts = policy::Facts {
+            size: Some(bytes),
+            content_type: &note.content_type,
+            metadata: &note.metadata,
+            tags: &note.tags,
+            storage_class: &note.storage_class,
+            principal: &note.principal,
+            operation: "CreateMultipartUpload",
+            time_unix_ms: crate::state::now_ms(),
+            source_ip: request.source_ip,
+            ..policy::Facts::new(&request.bucket, &request.key)
+        };
+        if let Err(error) = self.decide(self.begin_decision()?, &granted.document, &facts, false) {
+            if error.code == "AccessDenied" {
+                let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[("uploadId", upstream_id)]);
+                self.send(&granted.place.upstream, upstream::request(Method::DELETE, target)).await?;
+                self.policies.upload_ended(state);
+                self.forget_upload(state).await;
+            }
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Stores the held part, if there is one, and the footer as the upload's last part; gives its `ETag`.
@@ -427,7 +398,8 @@ fn refuse_other_checksum(request: &Request, checksums: &Checksums, parts: usize)
     Ok(())
 }
 
-fn parse(document: &[u8]) -> Result<Vec<Named>, Error> {
+/// The parts that a document names, in its order. `MalformedXML` where it is none.
+pub(super) fn parse(document: &[u8]) -> Result<Vec<Named>, Error> {
     use quick_xml::events::Event;
     let malformed = || Error::malformed_xml("The XML you provided was not well-formed or did not validate.");
     let mut reader = quick_xml::Reader::from_reader(document);

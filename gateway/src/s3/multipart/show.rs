@@ -112,23 +112,27 @@ impl Front {
         let version = request.query("versionId").map(|version| ("versionId", version));
         let target = upstream::uri(&granted.place.bucket, Some(&request.key), version.as_slice());
         let mut sent = upstream::request(Method::HEAD, target);
-        for (name, value) in &headers::to_storage(&request.headers) {
-            if name.as_str().starts_with("x-amz-server-side-encryption-customer-") {
-                sent.headers_mut().insert(name.clone(), value.clone());
-            }
-        }
+        let keys = headers::customer_keys(&request.headers);
+        sent.headers_mut().extend(keys.clone());
         let (head, _) = self.send(&granted.place.upstream, sent).await?.into_parts();
+        if upstream::is_overload(head.status) {
+            // What it is was not seen: its attributes may be those of ciphertext.
+            return Err(Error::slow_down("The storage is busy. Try again."));
+        }
         let metadata =
             if head.status.is_success() { headers::sealed_metadata(&head.headers).map_err(unreadable)? } else { None };
         let Some(metadata) = metadata else { return self.pass_granted(request, &granted).await };
-        let stored = Stored::read(head.headers, request.query("versionId"))?;
+        let stored = Stored::read(head.headers, request.query("versionId"), keys)?;
         let object = match self.open(&granted, &request.key, &stored, Some(&metadata), true).await {
             Ok(object) => object,
             Err(Failed::Changed) => return Err(Error::slow_down("The object is being overwritten. Try again.")),
             Err(Failed::Error(error)) => return Err(error),
         };
-        let wanted = request.header("x-amz-object-attributes").unwrap_or_default().to_ascii_lowercase();
-        let wants = |name: &str| wanted.split(',').any(|one| one.trim() == name);
+        // A list, which some clients send as one header for each element.
+        let wanted = request.headers.get_all("x-amz-object-attributes").iter().filter_map(|value| value.to_str().ok());
+        let wanted: Vec<_> =
+            wanted.flat_map(|list| list.split(',')).map(|one| one.trim().to_ascii_lowercase()).collect();
+        let wants = |name: &str| wanted.iter().any(|one| one == name);
         let mut text = String::from(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
              <GetObjectAttributesResponse xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",

@@ -5,7 +5,7 @@
 //! mp/ID/part/NNNNN-RECORD   one record of each part upload, in its name, sealed; the object is empty
 //! mp/ID/held/SALT           the sealed bytes of a part that is held back
 //! mp/ID/done                what Complete answered, for repeats
-//! mp/ID/plain               an upload that began plain
+//! mp/ID/plain               an upload that began plain, with a note
 //! ```
 //! ID is derived from backend, backing bucket, key and the storage's upload ID. Nothing here is secret: keys are wrapped,
 //! records sealed. **A look-up that fails is an error, never "plain"**.
@@ -53,9 +53,12 @@ impl UploadId {
     }
 }
 
-/// What is noted of an encrypted upload besides its header.
+/// What is noted of an upload: of an encrypted one sealed, beside its header.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
+    /// What the object counts as, unless the policies have changed since; none: encrypted.
+    #[serde(default)]
+    pub(super) outcome: Option<ids::Outcome>,
     pub(super) policy: Option<String>,
     /// Lineage and number of the set that decided.
     pub(super) revision: Option<(String, u64)>,
@@ -256,26 +259,33 @@ impl Front {
     }
 
     /// Notes that an upload began plain.
-    pub(super) async fn keep_plain(&self, granted: &Granted, key: &str, upstream_id: &str) -> Result<(), Error> {
+    pub(super) async fn keep_plain(
+        &self,
+        granted: &Granted,
+        key: &str,
+        upstream_id: &str,
+        note: &Note,
+    ) -> Result<(), Error> {
         let id = state_id(granted, key, upstream_id);
-        self.group.system().put(&name(&id, "plain"), "plain").await.map_err(unreachable)
+        let text = serde_json::to_vec(note).map_err(|e| Error::internal("Not noted.").because(e))?;
+        self.group.system().put(&name(&id, "plain"), text).await.map_err(unreachable)
     }
 
-    /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due.
+    /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due. Gives what was
+    /// noted, where it was looked up.
     pub(super) async fn check_plain(
         &self,
         request: &Request,
         granted: &Granted,
         upstream_id: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Note>, Error> {
         if !self.may_be_due(&granted.document, &request.bucket) {
-            return Ok(());
+            return Ok(None);
         }
         let id = state_id(granted, &request.key, upstream_id);
-        match self.group.system().get(&name(&id, "plain"), MAX_STATE).await.map_err(unreachable)? {
-            Some(_) => Ok(()),
-            None => Err(gone()),
-        }
+        let note = self.group.system().get(&name(&id, "plain"), MAX_STATE).await.map_err(unreachable)?;
+        let note = note.ok_or_else(gone)?;
+        serde_json::from_slice(&note).map(Some).map_err(|_| unreadable("not the JSON of a note"))
     }
 
     /// Notes one upload of one part; durable when this returns.

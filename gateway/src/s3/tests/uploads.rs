@@ -8,25 +8,29 @@ use super::gateway::{ADMIN, Answer, Client, Gateway, Storage, bytes};
 
 const PART: usize = 5 << 20;
 
-async fn create(client: &Client, bucket: &str, key: &str) -> String {
+pub(super) async fn create(client: &Client, bucket: &str, key: &str) -> String {
     let answer = client.send(Method::POST, bucket, key, &[("uploads", "")], &[], b"").await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     answer.field("UploadId")
 }
 
-async fn part(client: &Client, bucket: &str, key: &str, id: &str, number: u16, body: &[u8]) -> Answer {
+pub(super) async fn part(client: &Client, bucket: &str, key: &str, id: &str, number: u16, body: &[u8]) -> Answer {
     let number = number.to_string();
     client.send(Method::PUT, bucket, key, &[("partNumber", &number), ("uploadId", id)], &[], body).await
 }
 
-async fn complete(client: &Client, bucket: &str, key: &str, id: &str, parts: &[(u16, &str)]) -> Answer {
+/// What Complete is sent.
+pub(super) fn document(parts: &[(u16, &str)]) -> String {
     let mut text = String::from("<CompleteMultipartUpload>");
     for (number, etag) in parts {
         let etag = etag.trim_matches('"');
         text += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
     }
-    text.push_str("</CompleteMultipartUpload>");
-    client.send(Method::POST, bucket, key, &[("uploadId", id)], &[], text.as_bytes()).await
+    text + "</CompleteMultipartUpload>"
+}
+
+pub(super) async fn complete(client: &Client, bucket: &str, key: &str, id: &str, parts: &[(u16, &str)]) -> Answer {
+    client.send(Method::POST, bucket, key, &[("uploadId", id)], &[], document(parts).as_bytes()).await
 }
 
 #[tokio::test]
