@@ -73,6 +73,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         stats: stats.clone(),
         ledger: ledger.clone(),
         uploads: s3::Uploads::default(),
+        footers: s3::Footers::default(),
         settings: Settings {
             region,
             system_bucket: storage.system_bucket,
@@ -223,7 +224,7 @@ async fn web(listener: TcpListener, router: axum::Router, stop: CancellationToke
 }
 
 /// A look at an object for the statistics.
-fn look(front: &Arc<Front>) -> Look {
+pub(crate) fn look(front: &Arc<Front>) -> Look {
     let front = Arc::clone(front);
     Arc::new(move |bucket, key| {
         let front = Arc::clone(&front);

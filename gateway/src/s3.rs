@@ -21,6 +21,7 @@ mod bucket_encryption;
 mod buckets;
 mod copy;
 mod delete;
+mod footers;
 mod get;
 mod head;
 mod list;
@@ -30,6 +31,7 @@ mod passthrough;
 mod prefix;
 mod put;
 mod service;
+mod signed;
 mod upload;
 
 #[cfg(test)]
@@ -56,6 +58,7 @@ use crate::stats::{Stats, UpstreamResult};
 use crate::upstream::{Body, Upstream, Upstreams};
 use error::Error;
 
+pub use footers::Footers;
 pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;
@@ -80,6 +83,8 @@ pub struct Front {
     pub ledger: Ledger,
     /// Encrypted uploads whose keys are at hand.
     pub uploads: multipart::Uploads,
+    /// What is known of sealed objects that were read.
+    pub footers: Footers,
     /// What the configuration says.
     pub settings: Settings,
 }

@@ -95,6 +95,12 @@ impl Declared {
         Ok(declared)
     }
 
+    /// The MD5 that the body must have, where the client says so.
+    pub fn md5(&self) -> Option<&[u8]> {
+        let found = self.values.iter().find(|(algorithm, _)| *algorithm == ChecksumAlgorithm::Md5);
+        found.map(|(_, value)| value.as_slice())
+    }
+
     /// Every algorithm that is computed, without MD5.
     pub fn algorithms(&self) -> Vec<ChecksumAlgorithm> {
         let values = self.values.iter().map(|(algorithm, _)| *algorithm);

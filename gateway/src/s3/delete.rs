@@ -25,6 +25,7 @@ impl Front {
         let response = self.forward(&request, &granted, head, upstream::empty()).await?;
         if response.status().is_success() && request.query("versionId").is_none() {
             self.ledger.forget(&request.bucket, &request.key);
+            self.footers.forget(&granted.place, &request.key, None);
         }
         let (head, body) = response.into_parts();
         Ok(client_response(head.status, headers::to_client(&head.headers), body))

@@ -21,6 +21,9 @@ const STARTS: usize = 3;
 impl Front {
     pub(super) async fn get(&self, request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
+        if let Some(answer) = self.get_known(&request, &granted).await? {
+            return Ok(answer);
+        }
         for _ in 0..STARTS {
             match self.get_once(&request, &granted).await {
                 Ok(response) => return Ok(response),
@@ -34,7 +37,7 @@ impl Front {
     async fn get_once(&self, request: &Request, granted: &Granted) -> Result<Response<Body>, Failed> {
         let (conditions, mut head) = Conditions::split(self, request, granted);
         let part = part_number(request)?;
-        let wanted = if part.is_some() { Wanted::Whole } else { Wanted::parse(request.header("range")) };
+        let mut wanted = if part.is_some() { Wanted::Whole } else { Wanted::parse(request.header("range")) };
         if wanted == Wanted::Whole {
             head.remove(RANGE);
         }
@@ -48,14 +51,21 @@ impl Front {
             StatusCode::RANGE_NOT_SATISFIABLE if self.may_be_due(&granted.document, &request.bucket) => {
                 return self.beyond(request, granted, head.headers, body).await;
             }
+            StatusCode::NOT_MODIFIED if self.may_be_due(&granted.document, &request.bucket) => {
+                return Ok(self.unmodified(request, granted, &conditions, &head.headers).await?);
+            }
             _ => return Ok(client_response(head.status, headers::to_client(&head.headers), body)),
         }
         let metadata = headers::sealed_metadata(&head.headers).map_err(unreadable)?;
         if let Some(answer) = conditions.judge(&head.headers, metadata.is_some())? {
             return Ok(answer);
         }
-        let stored = Stored::read(head.headers, request.query("versionId"))?;
+        let keys = headers::customer_keys(&request.headers);
+        let stored = Stored::read(head.headers, request.query("versionId"), keys)?;
         if let Some(metadata) = metadata {
+            if !conditions.range_applies(&stored.headers, true, head.status) {
+                wanted = Wanted::Whole;
+            }
             let whole = (head.status == StatusCode::OK).then_some(body);
             return self.get_sealed(request, granted, &stored, Some(&metadata), whole, wanted, part).await;
         }
@@ -66,8 +76,13 @@ impl Front {
         } else {
             (bytes::Bytes::new(), body)
         };
-        if begins_with_magic(&first) == Some(true) || (start > 0 && self.known_sealed(request, granted, &stored).await)
-        {
+        let begins = match begins_with_magic(&first) {
+            // Fewer bytes than tell, and all of them as in a sealed object.
+            None if !first.is_empty() => self.begins_sealed(request, granted, &stored).await?,
+            begins => begins == Some(true),
+        };
+        let (document, bucket, key) = (&granted.document, &request.bucket, &request.key);
+        if begins || (start > 0 && self.known_sealed(document, bucket, key, &stored.headers).await) {
             // Its metadata was stripped: what lies there is not what was stored as plain.
             let whole = (head.status == StatusCode::OK).then_some(body);
             return self.get_sealed(request, granted, &stored, None, whole, wanted, part).await;
@@ -81,14 +96,62 @@ impl Front {
         Ok(client_response(head.status, headers::to_client(&stored.headers), body))
     }
 
+    /// Whether a stored object that a range of a few bytes was read from begins with the magic.
+    async fn begins_sealed(&self, request: &Request, granted: &Granted, stored: &Stored) -> Result<bool, Failed> {
+        let len = envelope::MAGIC.len() as u64;
+        let start = self.fetch(&granted.place, &request.key, stored, 0..len).await?.into_body();
+        let (start, _) = prefix::peek(start, envelope::MAGIC.len())
+            .await
+            .map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+        Ok(begins_with_magic(&start) == Some(true))
+    }
+
     /// Whether the ledger knows that what the storage shows as plain was stored encrypted.
-    async fn known_sealed(&self, request: &Request, granted: &Granted, stored: &Stored) -> bool {
-        if !self.may_be_due(&granted.document, &request.bucket) {
+    pub(super) async fn known_sealed(
+        &self,
+        document: &crate::group::Document,
+        bucket: &str,
+        key: &str,
+        stored: &HeaderMap,
+    ) -> bool {
+        if !self.may_be_due(document, bucket) {
             return false;
         }
-        let etag = stored.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
-        let item = (request.key.clone(), etag.trim_matches('"').to_owned());
-        self.ledger.look_up(&request.bucket, vec![item]).await.into_iter().flatten().any(|known| known.encrypted)
+        let etag = stored.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        let item = (key.to_owned(), etag.trim_matches('"').to_owned());
+        self.ledger.look_up(bucket, vec![item]).await.into_iter().flatten().any(|known| known.encrypted)
+    }
+
+    /// The storage says by a date that the object is what the client has. Its answer does not say whether that is
+    /// encrypted, which decides the `ETag` that the client is shown.
+    pub(super) async fn unmodified(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        conditions: &Conditions,
+        head: &HeaderMap,
+    ) -> Result<Response<Body>, Error> {
+        let mut sealed = self.known_sealed(&granted.document, &request.bucket, &request.key, head).await;
+        if !sealed && head.contains_key(ETAG) {
+            let version = request.query("versionId").map(|version| ("versionId", version));
+            let target = upstream::uri(&granted.place.bucket, Some(&request.key), version.as_slice());
+            let mut look = upstream::request(Method::HEAD, target);
+            look.headers_mut().extend(headers::customer_keys(&request.headers));
+            let seen = self.send(&granted.place.upstream, look).await?;
+            if !seen.status().is_success() {
+                return Err(Error::slow_down("The object could not be looked up. Try again.")
+                    .because(format!("HEAD: {}", seen.status())));
+            }
+            sealed = headers::sealed_metadata(seen.headers()).map_err(unreadable)?.is_some();
+        }
+        if let Some(answer) = conditions.judge(head, sealed)? {
+            return Ok(answer);
+        }
+        let mut shown = headers::to_client(head);
+        if sealed && let Some(etag) = head.get(ETAG) {
+            shown.insert(ETAG, headers::visible_etag(etag));
+        }
+        Ok(client_response(StatusCode::NOT_MODIFIED, shown, upstream::empty()))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one straight path, called from one function")]
@@ -122,6 +185,74 @@ impl Front {
             Some(body) => body,
             None => self.fetch(&granted.place, &request.key, stored, read.stored.clone()).await?.into_body(),
         };
+        Ok(self.sealed_answer(request, stored, &object, read, range.as_ref(), part, body).await?)
+    }
+
+    /// Answers a range or a part of an object whose layout is known with one request, which names the `ETag` of what is
+    /// known. None: nothing is known, or it is not so any more, and the read starts cold.
+    async fn get_known(&self, request: &Request, granted: &Granted) -> Result<Option<Response<Body>>, Error> {
+        let part = part_number(request)?;
+        let wanted = Wanted::parse(request.header("range"));
+        let (key, version) = (request.key.as_str(), request.query("versionId"));
+        let bounded = (part.is_some() || wanted != Wanted::Whole) && !request.headers.contains_key("if-range");
+        if !bounded || !self.may_be_due(&granted.document, &request.bucket) {
+            return Ok(None);
+        }
+        let Some(known) = self.footers.get(&granted.place, key, version) else { return Ok(None) };
+        let object = match (&known.footer, known.metadata.as_ref().and_then(Metadata::header)) {
+            (Some(footer), _) => self.open_footer(granted, key, footer).await.map(Some),
+            (None, Some(header)) => self.open_header(granted, key, header).await,
+            (None, None) => Ok(None),
+        };
+        // Without its key what is known is of no use; what there is now may need none.
+        let Ok(Some(object)) = object else { return Ok(None) };
+        // What is out of bounds may be so of the old object only: the storage is asked what there is now.
+        let range = match part {
+            Some(number) => part_of(&object, number).ok(),
+            None => wanted.of(object.plaintext_len()).ok().flatten(),
+        };
+        let Some(range) = range.filter(|range| !range.is_empty()) else { return Ok(None) };
+        let read = object.read_range(range.clone()).map_err(super::open::unopened)?;
+        let (conditions, mut head) = Conditions::split(self, request, granted);
+        let text = format!("bytes={}-{}", read.stored.start, read.stored.end - 1);
+        head.insert(RANGE, HeaderValue::from_str(&text).expect("digits are a header value"));
+        head.insert("if-match", condition(&granted.place, &known.etag));
+        let mut query = request.pairs();
+        query.retain(|(name, _)| *name != "partNumber");
+        let mut sent = HttpRequest::new(upstream::empty());
+        *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(key), &query);
+        *sent.headers_mut() = head;
+        let response = self.send(&granted.place.upstream, sent).await?;
+        let (head, body) = response.into_parts();
+        let got = head.headers.get(CONTENT_RANGE).and_then(parse_content_range);
+        let same = head.status == StatusCode::PARTIAL_CONTENT
+            && got == Some((read.stored.start, known.stored_len))
+            && head.headers.get(ETAG) == Some(&known.etag)
+            && headers::sealed_metadata(&head.headers).is_ok_and(|metadata| metadata == known.metadata);
+        if !same {
+            self.footers.forget(&granted.place, key, version);
+            return Ok(None);
+        }
+        if let Some(answer) = conditions.judge(&head.headers, true)? {
+            return Ok(Some(answer));
+        }
+        let stored = Stored::read(head.headers, version, headers::customer_keys(&request.headers))?;
+        self.sealed_answer(request, &stored, &object, read, Some(&range), part, body).await.map(Some)
+    }
+
+    /// The response with what is read of a sealed object, once its first bytes are authenticated.
+    #[expect(clippy::too_many_arguments, reason = "one straight path")]
+    async fn sealed_answer(
+        &self,
+        request: &Request,
+        stored: &Stored,
+        object: &envelope::Object,
+        read: envelope::Read,
+        range: Option<&std::ops::Range<u64>>,
+        part: Option<u16>,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        let len = object.plaintext_len();
         let shown_len = read.opener.plaintext_len();
         let policy = object.header().policy().map(|policy| policy.name.as_str());
         let tally = Tally::new(&self.stats, &request.bucket, policy, Outcome::Encrypted, shown_len);
@@ -129,10 +260,10 @@ impl Front {
         opening.prime().await?;
         // A checksum is of the whole: of a range it would only be taken for a wrong one.
         let checksums = range.is_none() && wants_checksums(request);
-        let mut head = shown_headers(stored, shown_len, Some(object.header().kms_id()), Some(&object), checksums)?;
+        let mut head = shown_headers(stored, shown_len, Some(object.header().kms_id()), Some(object), checksums)?;
         head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let mut status = StatusCode::OK;
-        if let Some(range) = &range {
+        if let Some(range) = range {
             status = StatusCode::PARTIAL_CONTENT;
             head.insert(CONTENT_RANGE, content_range(range, len));
         }
@@ -153,11 +284,14 @@ impl Front {
     ) -> Result<Response<Body>, Failed> {
         let version: Vec<_> = request.pairs().into_iter().filter(|(name, _)| *name == "versionId").collect();
         let target = upstream::uri(&granted.place.bucket, Some(&request.key), &version);
-        let seen = self.send(&granted.place.upstream, upstream::request(Method::HEAD, target)).await?;
+        let keys = headers::customer_keys(&request.headers);
+        let mut look = upstream::request(Method::HEAD, target);
+        look.headers_mut().extend(keys.clone());
+        let seen = self.send(&granted.place.upstream, look).await?;
         if seen.status() == StatusCode::OK
             && let Some(metadata) = headers::sealed_metadata(seen.headers()).map_err(unreadable)?
         {
-            let stored = Stored::read(seen.headers().clone(), None)?;
+            let stored = Stored::read(seen.headers().clone(), None, keys)?;
             let len = metadata.plaintext_len(stored.len).map_err(unreadable)?;
             return Err(with_length(Error::invalid_range("The requested range is not satisfiable"), len).into());
         }
@@ -212,29 +346,28 @@ fn content_length(headers: &HeaderMap) -> u64 {
 pub(super) struct Conditions {
     if_match: Option<String>,
     if_none_match: Option<String>,
+    /// `If-Range`; it goes on to the storage, too, which judges it by what it has.
+    range: Option<String>,
 }
 
 impl Conditions {
     /// Conditions on an `ETag`, as in `If-Match` and `If-None-Match`.
     pub(super) fn new(if_match: Option<String>, if_none_match: Option<String>) -> Self {
-        Self { if_match, if_none_match }
+        Self { if_match, if_none_match, range: None }
     }
 
     /// The conditions that are judged here, and the headers that go on.
     pub(super) fn split(front: &Front, request: &Request, granted: &Granted) -> (Self, HeaderMap) {
         let mut head = headers::to_storage(&request.headers);
-        head.remove("x-amz-checksum-mode");
+        let range = request.header("if-range").map(str::to_owned);
         if !front.may_be_due(&granted.document, &request.bucket) {
-            if let Some(mode) = request.headers.get("x-amz-checksum-mode") {
-                head.insert("x-amz-checksum-mode", mode.clone());
-            }
             for name in ["if-match", "if-none-match"] {
                 if let Some(value) = head.get(name) {
                     let value = condition(&granted.place, value);
                     head.insert(http::HeaderName::from_static(name), value);
                 }
             }
-            return (Self { if_match: None, if_none_match: None }, head);
+            return (Self { if_match: None, if_none_match: None, range }, head);
         }
         let mut take = |name: &str, shadowed: &str| {
             let value = head.remove(name)?;
@@ -244,7 +377,18 @@ impl Conditions {
         };
         let if_match = take("if-match", "if-unmodified-since");
         let if_none_match = take("if-none-match", "if-modified-since");
-        (Self { if_match, if_none_match }, head)
+        (Self { if_match, if_none_match, range }, head)
+    }
+
+    /// Whether the range is to be answered, as `If-Range` says (RFC 9110, section 13.1.5): by the `ETag` that clients see,
+    /// or by the date, for which the storage's status tells.
+    pub(super) fn range_applies(&self, stored: &HeaderMap, sealed: bool, status: StatusCode) -> bool {
+        let Some(wanted) = &self.range else { return true };
+        if !wanted.contains('"') {
+            return status == StatusCode::PARTIAL_CONTENT;
+        }
+        let etag = stored.get(ETAG).map(|etag| if sealed { headers::visible_etag(etag) } else { etag.clone() });
+        etag.is_some_and(|etag| etag == wanted.as_str())
     }
 
     /// `PreconditionFailed`, an answer of 304, or none: go on.

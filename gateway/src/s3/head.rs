@@ -1,7 +1,7 @@
 //! `HeadObject`.
 
 use envelope::Metadata;
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
 use http::{Method, Request as HttpRequest, Response, StatusCode};
 
 use super::access::Granted;
@@ -40,6 +40,9 @@ impl Front {
         *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &request.pairs());
         *sent.headers_mut() = head;
         let (head, body) = self.send(&granted.place.upstream, sent).await?.into_parts();
+        if due && head.status == StatusCode::NOT_MODIFIED {
+            return Ok(self.unmodified(request, granted, &conditions, &head.headers).await?);
+        }
         if !head.status.is_success() {
             return Ok(client_response(head.status, headers::to_client(&head.headers), body));
         }
@@ -47,8 +50,16 @@ impl Front {
         if let Some(answer) = conditions.judge(&head.headers, metadata.is_some())? {
             return Ok(answer);
         }
-        let stored = Stored::read(head.headers, request.query("versionId"))?;
-        let Some(metadata) = metadata else {
+        let keys = headers::customer_keys(&request.headers);
+        let stored = Stored::read(head.headers, request.query("versionId"), keys)?;
+        // A date in If-Range is compared as it stands: nobody makes one up.
+        let dated = request.header("if-range") == stored.headers.get("last-modified").and_then(|v| v.to_str().ok());
+        let by_date = if dated { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let applies = conditions.range_applies(&stored.headers, metadata.is_some(), by_date);
+        let wanted = if applies { Wanted::parse(request.header("range")) } else { Wanted::Whole };
+        let stripped = metadata.is_none()
+            && self.known_sealed(&granted.document, &request.bucket, &request.key, &stored.headers).await;
+        if metadata.is_none() && !stripped {
             if granted.document.bucket(&request.bucket).refuse_plain_reads {
                 return Err(
                     Error::access_denied("Objects that are not encrypted are not read from this bucket.").into()
@@ -56,34 +67,46 @@ impl Front {
             }
             let mut shown = headers::to_client(&stored.headers);
             let mut status = head.status;
-            if due && let Some(range) = Wanted::parse(request.header("range")).of(stored.len)? {
+            if due && let Some(range) = wanted.of(stored.len)? {
                 status = StatusCode::PARTIAL_CONTENT;
                 shown.insert("content-length", HeaderValue::from(range.end - range.start));
                 shown.insert(CONTENT_RANGE, content_range(&range, stored.len));
             }
             return Ok(client_response(status, shown, upstream::empty()));
-        };
+        }
+        let header = metadata.as_ref().and_then(Metadata::header);
         let footer = wants_checksums(request)
-            || metadata.header().is_none()
-            || (part.is_some() && metadata.header().is_some_and(envelope::Header::is_multipart));
-        // What the metadata says is verified where the key is at hand; without it HEAD still answers.
-        let at_hand = metadata.header().is_some_and(|header| self.keys.cached(header.kek_record()).is_some());
+            || header.is_none()
+            || (part.is_some() && header.is_some_and(envelope::Header::is_multipart));
+        // What the metadata says is verified where that takes no request and no call; without it HEAD still answers.
+        let layout_known = || {
+            let known = self.footers.get(&granted.place, &request.key, stored.asked.as_deref());
+            known.is_some_and(|known| known.footer.is_some() && Some(&known.etag) == stored.headers.get(ETAG))
+        };
+        let at_hand = header.is_some_and(|header| {
+            self.keys.cached(header.kek_record()).is_some() && (!header.is_multipart() || layout_known())
+        });
         let object = if footer || at_hand {
-            Some(self.open(granted, &request.key, &stored, Some(&metadata), footer).await?)
+            Some(self.open(granted, &request.key, &stored, metadata.as_ref(), footer).await?)
         } else {
             None
         };
-        let len = match &object {
-            Some(object) => object.plaintext_len(),
-            None => metadata.plaintext_len(stored.len).map_err(unreadable)?,
+        let len = match (&object, &metadata) {
+            (Some(object), _) => object.plaintext_len(),
+            (None, Some(metadata)) => metadata.plaintext_len(stored.len).map_err(unreadable)?,
+            // Without metadata there was no header, and the footer was read.
+            (None, None) => return Err(Error::internal("The stored object cannot be read.").into()),
         };
         let range = match (part, &object) {
             (Some(number), Some(object)) => Some(part_of(object, number)?),
             (Some(_), None) => None,
-            (None, _) => Wanted::parse(request.header("range")).of(len).map_err(|error| with_length(error, len))?,
+            (None, _) => wanted.of(len).map_err(|error| with_length(error, len))?,
         };
         let shown_len = range.as_ref().map_or(len, |range| range.end - range.start);
-        let kms = metadata.kms_id().or_else(|| object.as_ref().map(|object| object.header().kms_id()));
+        let kms = metadata
+            .as_ref()
+            .and_then(Metadata::kms_id)
+            .or_else(|| object.as_ref().map(|object| object.header().kms_id()));
         let checksums = range.is_none() && wants_checksums(request);
         let mut shown = shown_headers(&stored, shown_len, kms, object.as_ref(), checksums)?;
         shown.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

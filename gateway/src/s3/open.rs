@@ -22,6 +22,7 @@ use ids::{Direction, Outcome};
 use super::Front;
 use super::access::{Granted, Place};
 use super::error::Error;
+use super::footers::Known;
 use super::headers;
 use super::range::parse_content_range;
 use crate::group::Document;
@@ -36,6 +37,10 @@ pub(super) struct Stored {
     pub len: u64,
     /// The version that was seen, where there are versions.
     pub version: Option<String>,
+    /// The version that the client asked for; none: the latest.
+    pub asked: Option<String>,
+    /// Keys of the client's own, without which the storage does not give it.
+    pub keys: HeaderMap,
 }
 
 /// Why a read came to nothing.
@@ -53,8 +58,8 @@ impl From<Error> for Failed {
 }
 
 impl Stored {
-    /// Reads the head of a 200 or 206.
-    pub(super) fn read(headers: HeaderMap, asked_version: Option<&str>) -> Result<Self, Error> {
+    /// Reads the head of a 200 or 206. `keys`: of the client's own, as a read needs them.
+    pub(super) fn read(headers: HeaderMap, asked_version: Option<&str>, keys: HeaderMap) -> Result<Self, Error> {
         let unclear = || Error::internal("The storage does not say how long the object is.");
         let len = if let Some(range) = headers.get(CONTENT_RANGE) {
             parse_content_range(range).ok_or_else(unclear)?.1
@@ -64,7 +69,7 @@ impl Stored {
         };
         let seen = headers.get("x-amz-version-id").and_then(|value| value.to_str().ok());
         let version = asked_version.or(seen).map(str::to_owned);
-        Ok(Self { headers, len, version })
+        Ok(Self { headers, len, version, asked: asked_version.map(str::to_owned), keys })
     }
 
     fn etag(&self) -> Option<&HeaderValue> {
@@ -82,26 +87,54 @@ impl Front {
         metadata: Option<&Metadata>,
         with_footer: bool,
     ) -> Result<Object, Failed> {
-        let at = envelope::Place::new(granted.place.bucket.as_bytes(), key.as_bytes())
-            .map_err(|error| Error::internal("The key is no place for an object.").because(error))?;
-        let former = former_place(&granted.document, &granted.place.bucket, key);
-        let expected = match &former {
-            None => Expected::At(&at),
-            Some(formerly) => Expected::AtOrFormerly { at: &at, formerly },
-        };
         let header = metadata.and_then(Metadata::header);
-        if !with_footer && let Some(header) = header {
-            let kek = self.keys.open(header.kek_record()).await.map_err(no_key)?;
-            if let Some(object) = header.open_object(&kek, &expected).map_err(unopened)? {
-                return Ok(object);
+        let known = |footer: Option<Footer>| {
+            let (etag, stored_len) = (stored.etag()?.clone(), stored.len);
+            Some(Known { etag, stored_len, metadata: metadata.cloned(), footer })
+        };
+        let (place, asked) = (&granted.place, stored.asked.as_deref());
+        if !with_footer
+            && let Some(header) = header
+            && let Some(object) = self.open_header(granted, key, header).await?
+        {
+            if let Some(known) = known(None) {
+                self.footers.remember(place, key, asked, known);
             }
+            return Ok(object);
         }
-        let footer = self.footer(&granted.place, key, stored).await?;
+        let cached = self.footers.get(place, key, asked);
+        let cached = cached.filter(|known| Some(&known.etag) == stored.etag() && known.stored_len == stored.len);
+        let footer = match cached.and_then(|known| known.footer.clone()) {
+            Some(footer) => footer,
+            None => self.footer(place, key, stored).await?,
+        };
         if header.is_some_and(|header| header.to_bytes() != footer.header().to_bytes()) {
             return Err(unopened(OpenError::FooterDisagrees).into());
         }
+        let object = self.open_footer(granted, key, &footer).await?;
+        if let Some(known) = known(Some(footer)) {
+            self.footers.remember(place, key, asked, known);
+        }
+        Ok(object)
+    }
+
+    /// Opens an object by the header in its metadata; none where that is not enough.
+    pub(super) async fn open_header(
+        &self,
+        granted: &Granted,
+        key: &str,
+        header: &envelope::Header,
+    ) -> Result<Option<Object>, Error> {
+        let places = Places::of(granted, key)?;
+        let kek = self.keys.open(header.kek_record()).await.map_err(no_key)?;
+        header.open_object(&kek, &places.expected()).map_err(unopened)
+    }
+
+    /// Opens an object by its footer, and authenticates that.
+    pub(super) async fn open_footer(&self, granted: &Granted, key: &str, footer: &Footer) -> Result<Object, Error> {
+        let places = Places::of(granted, key)?;
         let kek = self.keys.open(footer.header().kek_record()).await.map_err(no_key)?;
-        footer.open(&kek, &expected).map_err(|error| unopened(error).into())
+        footer.open(&kek, &places.expected()).map_err(unopened)
     }
 
     async fn footer(&self, place: &Place, key: &str, stored: &Stored) -> Result<Footer, Failed> {
@@ -134,6 +167,7 @@ impl Front {
         let mut request = upstream::request(Method::GET, target);
         let text = format!("bytes={}-{}", range.start, range.end - 1);
         request.headers_mut().insert(RANGE, HeaderValue::from_str(&text).expect("digits are a header value"));
+        request.headers_mut().extend(stored.keys.clone());
         if let Some(etag) = stored.etag() {
             request.headers_mut().insert("if-match", condition(place, etag));
         }
@@ -158,6 +192,27 @@ impl Front {
                 };
                 Err(error.because(format!("range request: {status}")).into())
             }
+        }
+    }
+}
+
+/// Where an object may have been sealed for.
+struct Places {
+    at: envelope::Place,
+    formerly: Option<envelope::Place>,
+}
+
+impl Places {
+    fn of(granted: &Granted, key: &str) -> Result<Self, Error> {
+        let at = envelope::Place::new(granted.place.bucket.as_bytes(), key.as_bytes())
+            .map_err(|error| Error::internal("The key is no place for an object.").because(error))?;
+        Ok(Self { at, formerly: former_place(&granted.document, &granted.place.bucket, key) })
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        match &self.formerly {
+            None => Expected::At(&self.at),
+            Some(formerly) => Expected::AtOrFormerly { at: &self.at, formerly },
         }
     }
 }

@@ -13,10 +13,10 @@ use super::checksum::{self, Declared};
 use super::error::Error;
 use super::headers;
 use super::request::Request;
-use super::upload::{BeforeCommit, Ending, Sink, Upload, Verified};
+use super::upload::{BeforeCommit, Ending, Sink, Upload, Verified, broken};
 use super::{Front, prefix};
 use crate::state::ledger::Known;
-use crate::stats::{Fact, Intent, Pending};
+use crate::stats::{Count, Fact, Intent, Pending, Stats};
 use crate::upstream::{self, Body};
 
 /// The largest object that is stored by one PUT, in stored bytes: what S3 allows.
@@ -31,25 +31,27 @@ impl Front {
         let declared = Declared::read(&request.headers)?;
         let len = request.body_length()?;
         let mut permit = self.permit(&request, &granted, Some(len))?;
+        let slot = Slot::new(&self.stats, &request.bucket);
         let mut body = request.take_body();
         if permit.protection() == Protection::Plain {
             let start;
-            (start, body) = prefix::peek(body, envelope::MAGIC.len())
-                .await
-                .map_err(|error| Error::incomplete_body("The request body broke off.").because(error))?;
+            (start, body) = prefix::peek(body, envelope::MAGIC.len()).await.map_err(|error| broken(&error))?;
             if begins_with_magic(&start) == Some(true) {
                 permit = permit.sealed_for_its_looks();
             }
         }
         let conditions = self.put_conditions(&request, &granted).await?;
         match permit.protection() {
-            Protection::Plain => self.put_plain(request, &granted, &permit, body, len, &declared, conditions).await,
+            Protection::Plain => {
+                self.put_plain(request, &granted, &permit, body, len, &declared, conditions, &slot).await
+            }
             Protection::Sealed(cause) => {
-                self.put_sealed(request, &granted, &permit, cause, body, len, &declared, conditions).await
+                self.put_sealed(request, &granted, &permit, cause, body, len, &declared, conditions, &slot).await
             }
         }
     }
 
+    /// Stores an object as it is. `slot`: counts what becomes of it.
     #[expect(clippy::too_many_arguments, reason = "one straight path, called once")]
     pub(super) async fn put_plain(
         &self,
@@ -60,23 +62,31 @@ impl Front {
         len: u64,
         declared: &Declared,
         conditions: HeaderMap,
+        slot: &Slot,
     ) -> Result<Response<Body>, Error> {
-        let slot = Slot::default();
-        let before = self.journal(&slot, &request, permit, len, None);
+        let before = self.journal(
+            slot,
+            &request,
+            permit,
+            len,
+            declared.md5().map(|md5| Fact::Etag { etag: hex::encode(md5), size: len }),
+        );
         let (upload, ending) =
             Upload::new(body, len, declared, request.trailers.clone(), Sink::Plain(len), len <= MD5_UP_TO, before);
         let mut head = headers::to_storage(&request.headers);
         if request.header("x-amz-trailer").is_some() {
             headers::drop_checks(&mut head);
         }
-        let response = self.store(&request, &granted.place, head, conditions, upload, ending, len, &slot).await?;
+        let response = self.store(&request, &granted.place, head, conditions, upload, ending, len, slot).await?;
         let (head, body) = response.into_parts();
         if head.status.is_success() && self.may_be_due(&granted.document, &request.bucket) {
+            self.footers.forget(&granted.place, &request.key, None);
             self.learn(&request, head.headers.get(ETAG), Known { encrypted: false, size: len, kms: None });
         }
         Ok(client_response(head.status, headers::to_client(&head.headers), body))
     }
 
+    /// Stores an object sealed. `slot`: counts what becomes of it.
     #[expect(clippy::too_many_arguments, reason = "one straight path, called once")]
     pub(super) async fn put_sealed(
         &self,
@@ -88,6 +98,7 @@ impl Front {
         len: u64,
         declared: &Declared,
         conditions: HeaderMap,
+        slot: &Slot,
     ) -> Result<Response<Body>, Error> {
         let wrapping = self.wrapping().await?;
         self.remember_due(&granted.document, &request.bucket).await?;
@@ -100,8 +111,7 @@ impl Front {
             return Err(Error::entity_too_large("Your proposed upload exceeds the maximum allowed size."));
         }
         let metadata = sealer.metadata().clone();
-        let slot = Slot::default();
-        let before = self.journal(&slot, &request, permit, len, mark_of_entries(&metadata));
+        let before = self.journal(slot, &request, permit, len, mark_of_entries(&metadata).map(Fact::Mark));
         let (upload, ending) =
             Upload::new(body, len, declared, request.trailers.clone(), Sink::Single(Box::new(sealer)), false, before);
         let mut head = headers::to_storage(&request.headers);
@@ -111,11 +121,11 @@ impl Front {
         headers::set_user_metadata(&mut carrier, &metadata)?;
         let head = std::mem::take(carrier.headers_mut());
         let verified = ending.clone();
-        let response =
-            self.store(&request, &granted.place, head, conditions, upload, ending, stored_len, &slot).await?;
+        let response = self.store(&request, &granted.place, head, conditions, upload, ending, stored_len, slot).await?;
         let (head, body) = response.into_parts();
         let mut shown = headers::to_client(&head.headers);
         if head.status.is_success() {
+            self.footers.forget(&granted.place, &request.key, None);
             let kms = Some(wrapping.kms.clone());
             self.learn(&request, head.headers.get(ETAG), Known { encrypted: true, size: len, kms });
             headers::drop_checks(&mut shown);
@@ -169,24 +179,13 @@ impl Front {
         } else {
             // Nothing was committed: the body failed, or the storage refused before its end.
             if let Some(Err(error)) = ending.take() {
-                self.count_failed(request);
                 return Err(error);
             }
-            self.count_failed(request);
+            if result.as_ref().is_ok_and(|response| response.status().is_success()) {
+                return Err(Error::slow_down("The storage answered before it had the object. Try again."));
+            }
         }
-        let response = result?;
-        Ok(response)
-    }
-
-    /// Counts a write that came to nothing.
-    pub(super) fn count_failed(&self, request: &Request) {
-        self.stats.count(crate::stats::Count {
-            bucket: &request.bucket,
-            policy: None,
-            outcome: Outcome::Failed,
-            direction: ids::Direction::In,
-            bytes: 0,
-        });
+        result
     }
 
     /// Writes the intent down before the last bytes leave.
@@ -196,14 +195,14 @@ impl Front {
         request: &Request,
         permit: &Permit,
         bytes: u64,
-        mark: Option<String>,
+        fact: Option<Fact>,
     ) -> BeforeCommit {
         let (stats, slot) = (self.stats.clone(), slot.clone());
         let (bucket, key) = (request.bucket.clone(), request.key.clone());
         let (outcome, policy) = (permit.outcome(), permit.counted_policy().map(str::to_owned));
         Box::new(move |verified: &Verified| {
             let etag = || verified.md5.clone().map(|etag| Fact::Etag { etag, size: bytes });
-            let fact = mark.map(Fact::Mark).or_else(etag).unwrap_or(Fact::None);
+            let fact = fact.or_else(etag).unwrap_or(Fact::None);
             let policy = policy.as_deref();
             slot.set(stats.intent(Intent { bucket: &bucket, key: &key, policy, outcome, bytes, fact }));
         })
@@ -220,8 +219,9 @@ impl Front {
         if let Some(wanted) = request.header("if-match") {
             let mut etag = wanted.to_owned();
             if wanted != "*" && self.may_be_due(&granted.document, &request.bucket) {
-                let head =
-                    upstream::request(Method::HEAD, upstream::uri(&granted.place.bucket, Some(&request.key), &[]));
+                let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[]);
+                let mut head = upstream::request(Method::HEAD, target);
+                head.headers_mut().extend(headers::customer_keys(&request.headers));
                 let response = self.send(&granted.place.upstream, head).await?;
                 match response.status() {
                     StatusCode::OK => {}
@@ -295,7 +295,7 @@ impl Front {
     /// Records for good that the bucket holds encrypted objects, before the first of them is stored: lists of every
     /// member look at sizes from then on.
     pub(super) async fn remember_due(&self, document: &crate::group::Document, bucket: &str) -> Result<(), Error> {
-        if document.ever_due(bucket) {
+        if document.buckets.get(bucket).is_some_and(|settings| settings.ever_due.is_some()) {
             return Ok(());
         }
         let now = u64::try_from(crate::state::now_ms()).unwrap_or_default();
@@ -313,18 +313,62 @@ impl Front {
     }
 }
 
-/// The intent of an upload, once it is journalled.
-#[derive(Clone, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<Pending>>>);
+/// What counts one write, exactly once: its intent, once that is journalled; until then it counts as failed when the
+/// request ends, whichever way.
+#[derive(Clone)]
+pub(super) struct Slot(Arc<Mutex<Counting>>);
+
+enum Counting {
+    /// Nothing can have been committed yet.
+    Before(Failing),
+    /// The storage may commit it.
+    Begun(Pending),
+    /// The outcome is somebody else's to tell, or told.
+    Over,
+}
+
+/// Counts a failed write when it is dropped while it is armed.
+struct Failing {
+    stats: Stats,
+    bucket: String,
+    armed: bool,
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let (outcome, direction) = (Outcome::Failed, ids::Direction::In);
+        self.stats.count(Count { bucket: &self.bucket, policy: None, outcome, direction, bytes: 0 });
+    }
+}
 
 impl Slot {
-    fn set(&self, pending: Pending) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
+    /// For one object that is about to be written.
+    pub(super) fn new(stats: &Stats, bucket: &str) -> Self {
+        let failing = Failing { stats: stats.clone(), bucket: bucket.to_owned(), armed: true };
+        Self(Arc::new(Mutex::new(Counting::Before(failing))))
     }
 
-    /// Takes it. None: nothing can have been committed.
+    fn set(&self, pending: Pending) {
+        let mut counting = self.lock();
+        if let Counting::Before(failing) = &mut *counting {
+            failing.armed = false;
+        }
+        *counting = Counting::Begun(pending);
+    }
+
+    /// Takes the intent. None: nothing can have been committed, which is counted now.
     pub(super) fn take(&self) -> Option<Pending> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        match std::mem::replace(&mut *self.lock(), Counting::Over) {
+            Counting::Begun(pending) => Some(pending),
+            Counting::Before(_) | Counting::Over => None,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

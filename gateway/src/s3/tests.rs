@@ -2,8 +2,15 @@
 
 mod backend;
 mod bodies;
+mod budget;
+mod counts;
+mod expect;
 mod gateway;
+mod hostile;
 mod objects;
+mod policies;
+mod reads;
 mod refusals;
+mod relay;
 mod stored;
 mod uploads;

@@ -1,45 +1,15 @@
 //! The backend `s3`: a gateway over an S3 service on a socket, which here is the directory storage.
 
-use std::net::SocketAddr;
-
-use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use http::{Method, StatusCode};
 
 use super::gateway::{ADMIN, Gateway, Storage, bytes, service};
-use crate::upstream::Upstream;
-
-/// Serves a storage without looking at signatures, until it is aborted.
-async fn serve(storage: Upstream) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let storage = storage.clone();
-            connections.spawn(async move {
-                let answer = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-                    let storage = storage.clone();
-                    async move { storage.call(request.map(|body| body.map_err(Into::into).boxed_unsync())).await }
-                });
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                // An upload that is broken off ends its connection in an error.
-                drop(connection.await);
-            });
-        }
-    });
-    (address, server)
-}
+use super::relay::Relay;
 
 #[tokio::test]
 async fn a_gateway_over_an_s3_service_stores_ciphertext_there_and_nothing_that_was_refused() {
     let storage = Storage::new();
-    let (address, server) = serve(storage.upstream.clone()).await;
-    let gateway = Gateway::over(&storage, service(address, ("any", "any")), "sealgate-system", "one").await;
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
     gateway.add_kms().await;
     let client = gateway.client(ADMIN);
     assert_eq!(client.send(Method::PUT, "sealed", "", &[], &[], b"").await.status, StatusCode::OK);
@@ -61,18 +31,17 @@ async fn a_gateway_over_an_s3_service_stores_ciphertext_there_and_nothing_that_w
         assert!(!storage.has("sealed", "wrong").await, "{size}");
     }
     gateway.end().await;
-    server.abort();
+    relay.end().await;
 }
 
 #[tokio::test]
 async fn a_storage_that_is_gone_is_told_as_busy_and_nothing_is_invented() {
     let storage = Storage::new();
-    let (address, server) = serve(storage.upstream.clone()).await;
-    let gateway = Gateway::over(&storage, service(address, ("any", "any")), "sealgate-system", "one").await;
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
     let client = gateway.client(ADMIN);
     client.send(Method::PUT, "plain", "", &[], &[], b"").await;
-    server.abort();
-    assert!(server.await.unwrap_err().is_cancelled());
+    relay.end().await;
     for (method, key) in [(Method::GET, "k"), (Method::PUT, "k"), (Method::GET, "")] {
         let answer = client.send(method.clone(), "plain", key, &[], &[], b"").await;
         let found = (answer.status, answer.code());

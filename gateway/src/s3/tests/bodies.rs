@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::gateway::{ADMIN, Gateway, Storage, bytes};
 
 /// Sends a PUT with these headers, signed, and this body; what comes back until the connection is idle or closed.
-async fn put(
+pub(super) async fn put(
     gateway: &Gateway,
     path: &str,
     headers: &[(&str, &str)],

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Backend, FirstAdmin, Limits, S3Backend, Secret};
 use crate::group::{Action, Credential, Grant, Group, KmsEntry, Options, Pattern};
 use crate::keys::{self, Keys};
-use crate::s3::{Front, Settings, Uploads, serve};
+use crate::s3::{Footers, Front, Settings, Uploads, serve};
 use crate::sealing::SealingKey;
 use crate::snapshot::Policies;
 use crate::state::State;
@@ -98,9 +98,20 @@ impl Gateway {
 
     /// The same with another upstream and system bucket.
     pub(super) async fn over(storage: &Storage, upstream: Upstream, system_bucket: &str, name: &str) -> Self {
+        Self::assemble(storage, upstream.clone(), upstream, system_bucket, name, Options::default()).await
+    }
+
+    /// The same with an upstream of its own for the system bucket, and options of the group.
+    pub(super) async fn assemble(
+        storage: &Storage,
+        upstream: Upstream,
+        system: Upstream,
+        system_bucket: &str,
+        name: &str,
+        options: Options,
+    ) -> Self {
         let state = State::open(&storage.dir.path().join(name)).unwrap();
-        let options = system::Options::new(system_bucket, "us-east-1");
-        let system = Arc::new(System::open(upstream.clone(), &options).await.unwrap());
+        let system = Arc::new(System::open(system, &system::Options::new(system_bucket, "us-east-1")).await.unwrap());
         let wish = FirstAdmin {
             access_key: Some(ADMIN.0.to_owned()),
             secret_key: Some(Secret::new(ADMIN.1.to_owned())),
@@ -108,7 +119,7 @@ impl Gateway {
             file: None,
         };
         let sealing = Arc::clone(&storage.sealing);
-        let (group, _) = Group::open(system, sealing, Options::default(), &wish).await.unwrap();
+        let (group, _) = Group::open(system, sealing, options, &wish).await.unwrap();
         let keys = Keys::new(keys::Options::default(), keys::Hooks::default());
         keys.configure(&group.document()).await;
         let front = Arc::new(Front {
@@ -119,6 +130,7 @@ impl Gateway {
             stats: Stats::open(&state).unwrap(),
             ledger: state.ledger(),
             uploads: Uploads::default(),
+            footers: Footers::default(),
             settings: Settings {
                 region: "us-east-1".to_owned(),
                 system_bucket: system_bucket.to_owned(),
@@ -131,6 +143,30 @@ impl Gateway {
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(listener, Arc::clone(&front), stop.clone()));
         Self { address, front, stop, server }
+    }
+
+    /// Puts these policies in force, each given by its name and what is in its `spec`.
+    pub(super) fn apply(&self, number: u64, policies: &[(&str, &str)]) {
+        let items = policies.iter().enumerate().map(|(index, (name, spec))| {
+            let text = format!(
+                "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+            );
+            let policy = policy::parse_one(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+            policy::Item { uid: ids::PolicyUid(uuid::Uuid::from_u128(index as u128)), policy }
+        });
+        let revision = ids::Revision { lineage: ids::Lineage(uuid::Uuid::from_u128(1)), number };
+        let set = policy::PolicySet::new(revision, items.collect()).unwrap();
+        let document = Bytes::from(set.encode());
+        let digest = policy::Digest::of(&document);
+        let bundle = crate::snapshot::Bundle { revision, digest, format: policy::FORMAT, document };
+        self.front.policies.apply(&bundle).unwrap();
+    }
+
+    /// Objects that were counted with this outcome on their way in.
+    pub(super) fn counted(&self, outcome: ids::Outcome) -> u64 {
+        let counts = self.front.stats.counts().into_iter();
+        let counts = counts.filter(|(key, _)| key.outcome == outcome && key.direction == ids::Direction::In);
+        counts.map(|(_, count)| count.objects).sum()
     }
 
     /// A gateway with an active KMS, a plain bucket `plain` and an encrypted one `sealed`.
@@ -203,13 +239,22 @@ impl Gateway {
 }
 
 /// An S3 service as a backend, or as what a client talks to.
-pub(super) fn service(address: SocketAddr, (access_key, secret_key): (&str, &str)) -> Upstream {
+pub(super) fn service(address: SocketAddr, credential: (&str, &str)) -> Upstream {
+    service_of_style(address, credential, true)
+}
+
+/// The same, with the bucket in the path or in the host.
+pub(super) fn service_of_style(
+    address: SocketAddr,
+    (access_key, secret_key): (&str, &str),
+    path_style: bool,
+) -> Upstream {
     let backend = Backend::S3(Box::new(S3Backend {
         endpoint: format!("http://{address}").parse().unwrap(),
         region: "us-east-1".to_owned(),
         access_key: access_key.to_owned(),
         secret_key: Secret::new(secret_key.to_owned()),
-        path_style: true,
+        path_style,
         ca_file: None,
     }));
     Upstream::open("service", &backend, &limits()).unwrap()
@@ -276,7 +321,7 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = upstream::uri(bucket, key, query);
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
+            request.headers_mut().append(*name, value.parse().unwrap());
         }
         let response = self.0.collect(request, 64 << 20).await?;
         let (head, body) = response.into_parts();
@@ -305,4 +350,13 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
     aws_lc_rs::rand::fill(&mut out).unwrap();
     out
+}
+
+/// Waits for what must come to be.
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let patience = tokio::time::Instant::now() + Duration::from_mins(1);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < patience, "{what} did not come to be");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

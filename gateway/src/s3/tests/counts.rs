@@ -1,0 +1,133 @@
+//! What is counted, once, of writes that succeed, fail, or are cut off.
+
+use http::{Method, StatusCode};
+use ids::Outcome;
+
+use super::bodies::put;
+use super::gateway::{ADMIN, Gateway, Storage, bytes, service, until};
+use super::hostile::{exchange, presigned};
+use super::relay::{Act, Relay};
+use super::uploads::{complete, create, document, part};
+
+#[tokio::test]
+async fn a_write_that_comes_to_nothing_counts_as_failed_whichever_way_it_ends() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    let mut failed = 0;
+    for bucket in ["plain", "sealed"] {
+        // Refused at its end, empty or not.
+        let wrong = [("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")];
+        for body in [&b""[..], b"x", &bytes(100_000)] {
+            let answer = client.send(Method::PUT, bucket, "k", &[], &wrong, body).await;
+            assert_eq!(answer.code(), "BadDigest");
+            failed += 1;
+            assert_eq!(gateway.counted(Outcome::Failed), failed, "{bucket} {}", body.len());
+        }
+        // Refused by a condition.
+        client.put(bucket, "there", b"x").await;
+        let answer = client.send(Method::PUT, bucket, "there", &[], &[("if-none-match", "*")], b"y").await;
+        assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED);
+        failed += 1;
+        assert_eq!(gateway.counted(Outcome::Failed), failed);
+        // The client goes away: before anything that is known of the body, and half-way.
+        for sent in [0, 5, 1_000_000] {
+            put(&gateway, &format!("/{bucket}/k"), &[("content-length", "3000000")], &bytes(sent), &[]).await;
+            failed += 1;
+            until("the failure", async || gateway.counted(Outcome::Failed) == failed).await;
+        }
+    }
+    assert_eq!((gateway.counted(Outcome::Plain), gateway.counted(Outcome::Encrypted)), (1, 1));
+    assert_eq!(gateway.front.stats.unsettled(), 0);
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_completion_was_answered_to_nobody_counts_once() {
+    let storage = Storage::new();
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
+    gateway.add_kms().await;
+    let client = gateway.client(ADMIN);
+    client.send(Method::PUT, "sealed", "", &[], &[], b"").await;
+    gateway.toggle("sealed", true).await;
+    let id = create(&client, "sealed", "k").await;
+    let etag = part(&client, "sealed", "k", &id, 1, b"data").await.header("etag").to_owned();
+    let mut tries = 0;
+    relay.rule(move |request| {
+        tries += u32::from(request.method() == Method::POST);
+        if request.method() == Method::POST && tries == 1 { Act::Lose } else { Act::Pass }
+    });
+    // The client tries again by itself, as clients do when they are told 503.
+    let done = complete(&client, "sealed", "k", &id, &[(1, &etag)]).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    // The first try is settled by a look, and counts the object.
+    assert_eq!((gateway.counted(Outcome::Encrypted), gateway.front.stats.unsettled()), (0, 1));
+    assert_eq!(client.get("sealed", "k").await.body, "data");
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_completion_that_the_gateway_refuses_leaves_nothing_open() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    client.put("sealed", "k", b"there").await;
+    let id = create(&client, "sealed", "k").await;
+    let etag = part(&client, "sealed", "k", &id, 1, b"data").await.header("etag").to_owned();
+    let text = document(&[(1, &etag)]);
+    let query = [("uploadId", id.as_str())];
+    let answer = client.send(Method::POST, "sealed", "k", &query, &[("if-match", "\"0-1\"")], text.as_bytes()).await;
+    assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{answer:?}");
+    assert_eq!(gateway.front.stats.unsettled(), 0);
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn what_is_stored_plain_is_journalled_with_what_a_look_recognises() {
+    let storage = Storage::new();
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
+    let client = gateway.client(ADMIN);
+    client.send(Method::PUT, "plain", "", &[], &[], b"").await;
+    let large = bytes(2 << 20);
+    let mut md5 = crate::s3::checksum::Hasher::new(envelope::ChecksumAlgorithm::Md5);
+    md5.update(&large);
+    let md5 = crate::s3::checksum::encode(&md5.finish()).to_str().unwrap().to_owned();
+    client.put("plain", "source", &large).await;
+    let id = create(&client, "plain", "upload").await;
+    let mut etags = Vec::new();
+    for number in [1, 2] {
+        etags.push(part(&client, "plain", "upload", &id, number, &bytes(5 << 20)).await.header("etag").to_owned());
+    }
+    assert_eq!(gateway.counted(Outcome::Plain), 1);
+    // The storage does it, and its answer is lost: as after a kill, only a look can tell.
+    relay.rule(|request| {
+        let writes =
+            request.method() == Method::PUT || request.uri().query().is_some_and(|q| q.starts_with("uploadId"));
+        if writes && request.uri().path().starts_with("/plain/") && request.method() != Method::GET {
+            Act::Lose
+        } else {
+            Act::Pass
+        }
+    });
+    let lost = StatusCode::SERVICE_UNAVAILABLE;
+    let sent = client.send(Method::PUT, "plain", "large", &[], &[("content-md5", md5.as_str())], &large).await;
+    assert_eq!(sent.status, lost);
+    // By a client that does not try again.
+    let copy = presigned(&gateway, ADMIN, "PUT", "/plain/copy?x-amz-copy-source=%2Fplain%2Fsource");
+    let answer = exchange(&gateway, &format!("PUT {copy}"), &[("content-length", "0")], b"").await;
+    assert!(answer.contains("503 "), "{answer}");
+    let done = presigned(&gateway, ADMIN, "POST", &format!("/plain/upload?uploadId={id}"));
+    let document = document(&[(1, &etags[0]), (2, &etags[1])]);
+    let length = document.len().to_string();
+    let headers = [("content-length", length.as_str())];
+    let answer = exchange(&gateway, &format!("POST {done}"), &headers, document.as_bytes()).await;
+    assert!(answer.contains("503 "), "{answer}");
+    assert_eq!(gateway.front.stats.unsettled(), 3);
+    relay.rule(|_| Act::Pass);
+    let look = crate::app::look(&gateway.front);
+    gateway.front.stats.settle(&look, std::time::Duration::from_mins(1)).await;
+    assert_eq!((gateway.counted(Outcome::Plain), gateway.front.stats.unsettled()), (4, 0));
+    gateway.end().await;
+    relay.end().await;
+}
