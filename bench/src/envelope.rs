@@ -24,11 +24,17 @@ const PART_HEADER: usize = 60;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Plaintext of one round, in MiB. Short rounds are seldom interrupted, so the median is not another program's.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = Self::default().mib)]
     mib: usize,
     /// How many rounds.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = Self::default().rounds)]
     rounds: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { mib: 4, rounds: 400 }
+    }
 }
 
 #[derive(Serialize)]

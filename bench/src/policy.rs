@@ -15,11 +15,17 @@ use crate::report::{median, print};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Policies looked at in one round, over as many decisions as that takes. Short rounds are seldom interrupted.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = Self::default().policies)]
     policies: usize,
     /// How many rounds; the median counts.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = Self::default().rounds)]
     rounds: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { policies: 5_000, rounds: 1_000 }
+    }
 }
 
 #[derive(Serialize)]
