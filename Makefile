@@ -1,6 +1,7 @@
 # The entry points. `make run` and `make test` work on a fresh clone on Debian 12 with Rust and install what is missing.
 .PHONY: run test build bench check setup-run setup-test
 .DEFAULT_GOAL := build
+SHELL := /bin/bash
 
 ARGS ?=
 PYTHON := $(CURDIR)/.tools/python/bin/python
@@ -31,7 +32,9 @@ check: setup-test
 	scripts/licences.sh
 	scripts/sqlx-prepare.sh --check
 
-bench: build setup-test
+# Also in bench/results/, named by time and commit; the first line says which machine it was.
+bench: build
 	cargo build --release --locked -p bench
 	@mkdir -p bench/results
-	@target/release/bench all $(ARGS) | tee bench/results/$$(date -u +%Y%m%dT%H%M%SZ).jsonl
+	@set -o pipefail; target/release/bench all $(ARGS) | \
+		tee bench/results/$$(date -u +%Y%m%dT%H%M%SZ)-$$(git rev-parse --short HEAD 2>/dev/null || echo none).jsonl
