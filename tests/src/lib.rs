@@ -22,7 +22,7 @@ mod wire;
 
 pub use process::Process;
 pub use rest::{Reply, Scrape};
-pub use storage::Storage;
+pub use storage::{Hold, Storage};
 pub use wire::Wire;
 
 /// How long anything may take on a busy machine before the test gives up.

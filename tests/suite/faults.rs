@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use tests::{Dev, Target, Wire, process, wait_for};
+use tests::{Dev, Hold, Launch, Storage, Target, Wire, process, wait_for};
 
 const POLICY: &str = "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: { name: seal }\nspec:\n  \
                       buckets: [sealed]\n  effect: encrypt\n";
@@ -187,6 +187,63 @@ fn a_report_whose_acknowledgement_is_lost_comes_twice_and_counts_once() -> Resul
     dev.stop()
 }
 
+/// A gateway is killed while the storage has the whole write: once with it stored and nobody told, once with nothing
+/// stored. What can be recognised is counted as what it is, the rest is shown as what it is not known to be.
+#[test]
+fn a_write_that_a_kill_cuts_off_is_settled_by_what_the_storage_has_or_shown_as_indeterminate() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let storage = Storage::serve(&folder.path().join("service"))?;
+    let launch = Launch {
+        args: &["--upstream", &storage.url()],
+        env: &[("SEALGATE_UPSTREAM_ACCESS_KEY", "any"), ("SEALGATE_UPSTREAM_SECRET_KEY", "any")],
+        ..Launch::default()
+    };
+    let dev = Dev::launch(&folder.path().join("data"), &launch)?;
+    prepare(&dev, folder.path())?;
+    let cut_off = |hold: Hold, key: &str| -> Result<()> {
+        storage.hold(hold);
+        let puts = format!(
+            "from threading import Thread\nfrom botocore.config import Config\n\
+             c = boto3.client('s3', endpoint_url=os.environ['S3_URL'], region_name='us-east-1', \
+             config=Config(retries={{'total_max_attempts': 1}}))\n\
+             def put(b):\n    try:\n        c.put_object(Bucket=b, Key='{key}', Body=b'x' * 1000)\n    \
+             except Exception:\n        return\n    os._exit(1)\n\
+             ts = [Thread(target=put, args=(b,)) for b in ('sealed', 'open')]\n\
+             [t.start() for t in ts]\n[t.join() for t in ts]"
+        );
+        let mut client = dev.python_command(0, &puts)?.spawn()?;
+        wait_for("the storage has both writes", || (storage.held() == 2).then_some(()))?;
+        dev.kill(Target::Gateway(0))?;
+        let status = wait_for("the client gives up", || client.try_wait().ok().flatten())?;
+        ensure!(status.success(), "a write succeeded that nobody could know of");
+        storage.hold(Hold::Never);
+        Ok(())
+    };
+    let expect = |expected: &[(&str, &str, u64)]| -> Result<()> {
+        let expected: BTreeMap<_, _> = expected
+            .iter()
+            .map(|(bucket, outcome, count)| (((*bucket).to_owned(), (*outcome).to_owned()), *count))
+            .collect();
+        let settled = wait_for("it is settled", || written(&dev).filter(|counts| *counts == expected));
+        let counts = settled.or_else(|_| written(&dev).context("statistics"))?;
+        ensure!(counts == expected, "expected {expected:?}, found {counts:?}");
+        Ok(())
+    };
+    cut_off(Hold::BeforeAnswer, "stored")?;
+    expect(&[("sealed", "encrypted", 1), ("open", "plain", 1)])?;
+    let read =
+        "for b in ('sealed', 'open'):\n    print(s3.get_object(Bucket=b, Key='stored')['Body'].read() == b'x' * 1000)";
+    ensure!(dev.python(0, read)? == "True\nTrue\n", "what was settled is there");
+    cut_off(Hold::BeforeCommit, "never stored")?;
+    expect(&[
+        ("sealed", "encrypted", 1),
+        ("open", "plain", 1),
+        ("sealed", "indeterminate", 1),
+        ("open", "indeterminate", 1),
+    ])?;
+    dev.stop()
+}
+
 /// Clients of both gateways, one line for each request, until a file appears. Nothing is tried again, and no key is
 /// used twice. `unknown` is what has no answer of the gateway, or one that says that it does not know either.
 const LOAD: &str = r"
@@ -227,7 +284,7 @@ def client(url):
                 if got != body:
                     say(result='wrong', op='get', bucket=bucket, key=key)
             attempt(read, op='get', bucket=bucket, key=key)
-threads = [threading.Thread(target=client, args=(url,)) for url in os.environ['URLS'].split() for _ in range(2)]
+threads = [threading.Thread(target=client, args=(url,)) for url in os.environ['URLS'].split() for _ in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 ";
