@@ -98,7 +98,9 @@ impl Gateway {
 
     /// The same with another upstream and system bucket.
     pub(super) async fn over(storage: &Storage, upstream: Upstream, system_bucket: &str, name: &str) -> Self {
-        Self::assemble(storage, upstream.clone(), upstream, system_bucket, name, Options::default()).await
+        // Nobody looks for newer documents here, and a loaded machine is slow.
+        let patient = Options { stale_after: Duration::from_hours(1), ..Options::default() };
+        Self::assemble(storage, upstream.clone(), upstream, system_bucket, name, patient).await
     }
 
     /// The same with an upstream of its own for the system bucket, and options of the group.
