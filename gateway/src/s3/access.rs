@@ -181,7 +181,10 @@ impl Front {
     /// Whether an object of the bucket may be, or may have become, encrypted: sizes and `ETags` need a look, and nothing
     /// may pass around the gateway.
     pub fn may_be_due(&self, document: &Document, bucket: &str) -> bool {
-        self.settings.floor || document.ever_due(bucket) || self.policies.current().engine.acts_on(bucket)
+        self.settings.floor
+            || document.ever_due(bucket)
+            || holds_former_objects(document, bucket)
+            || self.policies.current().engine.acts_on(bucket)
     }
 
     /// `SlowDown` where this member has had no current group document for too long.
@@ -263,6 +266,13 @@ impl Front {
         }
         Ok(Permit { protection, policy, outcome, counted_policy, judge_at_complete, guard })
     }
+}
+
+/// Whether objects that were sealed for another place may lie in a bucket: it was told their former place.
+fn holds_former_objects(document: &Document, bucket: &str) -> bool {
+    let mapping = document.buckets.get(bucket).and_then(|settings| settings.mapping.as_ref());
+    let backing = mapping.map_or(bucket, |mapping| mapping.backing_bucket.as_str());
+    document.former_places.iter().any(|former| former.bucket == backing)
 }
 
 /// The pairs of `x-amz-tagging`: a query string. `InvalidArgument` for what cannot be read, or names a tag twice: policies

@@ -175,3 +175,33 @@ async fn a_stopping_gateway_ends_the_request_in_flight() {
     assert_eq!(body.len(), 5_000_000);
     gateway.end().await;
 }
+
+#[tokio::test]
+async fn a_replica_shows_plaintext_sizes_once_it_is_told_where_its_objects_were() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    let body = bytes(1000);
+    let etag = client.put("sealed", "k", &body).await.header("etag").to_owned();
+    let (head, stored) = storage.get("sealed", "k").await;
+    assert_eq!(client.send(Method::PUT, "replica", "", &[], &[], b"").await.status, StatusCode::OK);
+    storage.put("replica", "k", &head, stored, |_| true).await;
+    let moved = client.get("replica", "k").await;
+    assert_eq!(moved.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let former = || crate::group::FormerPlace {
+        bucket: "replica".to_owned(),
+        prefix: String::new(),
+        former_bucket: "sealed".to_owned(),
+        former_prefix: String::new(),
+    };
+    let told = gateway.front.group.edit(|document| {
+        document.former_places.push(former());
+        Ok(())
+    });
+    told.await.unwrap();
+    assert!(client.get("replica", "k").await.body == body);
+    let list = client.send(Method::GET, "replica", "", &[], &[], b"").await;
+    assert_eq!(list.field("Size"), "1000");
+    let same = client.send(Method::GET, "replica", "k", &[], &[("if-none-match", &etag)], b"").await;
+    assert_eq!(same.status, StatusCode::NOT_MODIFIED);
+    gateway.end().await;
+}
