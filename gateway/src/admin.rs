@@ -25,6 +25,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
@@ -36,8 +37,10 @@ use utoipa_axum::routes;
 use crate::config::Floor;
 use crate::group::{Document, Group, GroupError, Refusal};
 use crate::keys::Keys;
+use crate::scan::Scan;
 use crate::snapshot::Policies;
 use crate::state::ledger::Ledger;
+use crate::uplink::Uplink;
 use crate::upstream::{Upstream, Upstreams};
 use problem::Problem;
 
@@ -60,6 +63,21 @@ pub struct Admin {
     pub policies: Policies,
     /// The floor of this gateway's configuration.
     pub floor: Floor,
+    /// How things stand with Central.
+    pub uplink: Uplink,
+    /// What is done without being asked.
+    pub scan: Arc<Scan>,
+    /// Why the start before this one came to nothing.
+    pub failed_start: Option<FailedStart>,
+}
+
+/// A start that came to nothing: told by the next one that succeeds, since nobody may have seen the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FailedStart {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// Why.
+    pub message: String,
 }
 
 type Shared = State<Arc<Admin>>;
@@ -86,6 +104,7 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(info::info))
         .routes(routes!(info::policies))
+        .routes(routes!(info::central))
         .routes(routes!(kms::list, kms::add))
         .routes(routes!(kms::generate))
         .routes(routes!(kms::flush))

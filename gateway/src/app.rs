@@ -23,25 +23,55 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, FailedStart};
 use crate::config::{self, Config};
 use crate::group::{self, FirstStart, Group};
 use crate::keys::{self, Keys};
 use crate::s3::{self, Front, Settings};
+use crate::scan::Scan;
 use crate::sealing::SealingKey;
 use crate::snapshot::Policies;
-use crate::state::State;
+use crate::state::{State, StateError, now_ms};
 use crate::stats::{Look, Seen, Stats};
 use crate::system::{self, System};
 use crate::uplink::{self, Uplink, UplinkOptions};
 use crate::upstream::{self, Upstreams};
 
+/// Note of a start that came to nothing, in the state directory.
+const FAILED_START: &str = "failed-start.json";
 /// How long what the last life left open is looked up before clients are let in.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Runs the gateway until `stop`, then until its requests have ended. Fails where it cannot start, or a part of it ends.
-#[expect(clippy::too_many_lines, reason = "the list of all parts, read once from top to bottom")]
+/// Runs the gateway until `stop`, then until its requests have ended. Fails where it cannot start, or a part of it ends:
+/// why, is told by the admin API after the next start.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let state_dir = config.state_dir.clone();
+    let result = serve(config, stop).await;
+    if let Err(error) = &result
+        // Another process that has the folder is well.
+        && !matches!(error.downcast_ref(), Some(StateError::InUse(_)))
+    {
+        let failed = FailedStart { at_ms: now_ms(), message: format!("{error:#}") };
+        let text = serde_json::to_string(&failed).context("a failed start")?;
+        if let Err(error) = write_whole(&state_dir.join(FAILED_START), &text) {
+            tracing::warn!(%error, "a failed start cannot be noted");
+        }
+    }
+    result
+}
+
+/// What the last start noted, where it came to nothing; the note is removed.
+fn failed_start(state_dir: &Path) -> Option<FailedStart> {
+    let path = state_dir.join(FAILED_START);
+    let text = std::fs::read(&path).ok()?;
+    if let Err(error) = remove(&path) {
+        tracing::warn!(%error, "the note of a failed start is left over");
+    }
+    serde_json::from_slice(&text).ok()
+}
+
+#[expect(clippy::too_many_lines, reason = "the list of all parts, read once from top to bottom")]
+async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let Config { region, state_dir, sealing_key, floor, listen, storage, central, first_admin, limits, .. } = config;
     if let Some(file) = &listen.addresses_file {
         remove(file)?;
@@ -83,6 +113,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let look = look(&front);
     stats.settle(&look, SETTLE).await;
+    let scan = Scan::new(Arc::clone(&front));
+    scan.start().await;
 
     let uplink = Uplink::new(
         central.map(uplink_options),
@@ -90,7 +122,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         policies.clone(),
         stats.clone(),
         Arc::clone(&sealing),
-        uplink_hooks(&keys, storage_id),
+        uplink_hooks(&keys, &scan, storage_id),
     );
 
     let listeners = Listeners::bind(&listen).await?;
@@ -110,6 +142,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         ledger: ledger.clone(),
         policies,
         floor,
+        uplink: uplink.clone(),
+        scan: Arc::clone(&scan),
+        failed_start: failed_start(&state_dir),
     }));
 
     // What serves clients stops first; what writes down what they did stops when they are gone.
@@ -135,6 +170,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             "the statistics"
         }
     });
+    keepers.spawn(scan.run(keeping.clone()).map(|()| "the jobs"));
     keepers.spawn({
         let stop = keeping.clone();
         async move {
@@ -178,12 +214,14 @@ fn key_hooks(stats: &Stats) -> keys::Hooks {
 }
 
 /// What Central may ask for.
-fn uplink_hooks(keys: &Keys, storage_id: ids::StorageId) -> uplink::Hooks {
-    let keys = keys.clone();
+fn uplink_hooks(keys: &Keys, scan: &Arc<Scan>, storage_id: ids::StorageId) -> uplink::Hooks {
+    let (keys, scan) = (keys.clone(), Arc::clone(scan));
     uplink::Hooks {
         flush_keys: Arc::new(move || keys.flush()),
-        // Nothing walks the storage yet.
-        inventory: Arc::new(|| async { None }.boxed()),
+        inventory: Arc::new(move || {
+            let scan = Arc::clone(&scan);
+            async move { scan.inventory().await }.boxed()
+        }),
         storage_id: Arc::new(move || Some(storage_id)),
     }
 }

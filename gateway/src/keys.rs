@@ -394,6 +394,11 @@ impl Keys {
         call::probe(&self.0, Arc::new(provider)).await
     }
 
+    /// Why the last attempt to make a KEK failed; none where it succeeded, or none was made since the KMS changed.
+    pub fn failing(&self) -> Option<String> {
+        self.lock().make_failed.as_ref().map(|(_, error)| error.to_string())
+    }
+
     /// Can new objects be encrypted, as far as is known without asking the KMS?
     pub fn can_wrap(&self) -> bool {
         self.lock().providers.active().is_ok()

@@ -12,6 +12,8 @@
 //!  operator ──▶ admin ───┘             Central ──▶ uplink ◀──────────────────────────────┘
 //! ```
 //!
+//! `scan` counts and sweeps what uploads leave behind, and takes the inventory of the storage for Central.
+//!
 //! `config` is what the file, the environment and the flags say; `app` wires the parts and owns every task; `sealing`
 //! keeps secrets at rest.
 #![forbid(unsafe_code)]
@@ -23,6 +25,7 @@ pub mod console;
 pub mod group;
 pub mod keys;
 pub mod s3;
+pub mod scan;
 pub mod sealing;
 pub mod snapshot;
 pub mod state;

@@ -59,6 +59,8 @@ use crate::upstream::{Body, Upstream, Upstreams};
 use error::Error;
 
 pub use footers::Footers;
+pub(crate) use list::Tally;
+pub(crate) use multipart::Ages;
 pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;

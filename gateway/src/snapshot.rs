@@ -358,10 +358,27 @@ impl Policies {
         self.lock_uploads().ended(id);
     }
 
+    /// A look through the system bucket begins, which ends by [`Policies::replace_uploads`]: what is begun and ended here
+    /// from now on counts, whatever the look finds.
+    pub fn look_at_uploads(&self) {
+        self.lock_uploads().look();
+    }
+
     /// The open uploads as the system bucket has them, at a start and whenever it is looked through: members of a
     /// group end uploads that others began.
     pub fn replace_uploads(&self, found: impl IntoIterator<Item = Upload>) {
         self.lock_uploads().replace(found);
+    }
+
+    /// The open upload of that ID, where it is known here.
+    pub fn known_upload(&self, id: &str) -> Option<Upload> {
+        self.lock_uploads().known(id)
+    }
+
+    /// Was the system bucket looked through since the start? Before, [`Policies::uploads_from_before`] has only what was
+    /// begun here.
+    pub fn uploads_are_complete(&self) -> bool {
+        self.lock_uploads().is_complete()
     }
 
     /// Uploads that were begun under another revision than the current one and are still open.

@@ -3,12 +3,14 @@
 //! ```text
 //! storage-id          the UUID of this storage, written once
 //! group/NNNN…         revisions of the group document
-//! uploads/…           records of multipart uploads
+//! mp/…                records of multipart uploads
+//! lease/…             who does a job that one member does for all
 //! probe/…             written and removed at start: does the storage enforce If-None-Match?
 //! ```
 //! Everything in it is small, and read and written whole. Every call has a deadline. **A failed look-up is an error,
 //! never "absent"**; absent is only what the storage says is absent.
 
+mod lease;
 mod list;
 mod probe;
 
@@ -21,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::upstream::{Body, Upstream, UpstreamError, full, is_overload, request, uri};
 
+pub use lease::Lease;
 pub use list::{Entry, Page};
 
 /// The longest error document that is read.

@@ -74,6 +74,7 @@ pub struct Hooks {
 
 /// How things stand with Central, for the admin API.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as JSON shows them")]
 pub struct Status {
     /// Central is configured.
     pub configured: bool,
@@ -120,6 +121,10 @@ pub struct Status {
     pub gap_ms: u64,
     /// Writes whose outcome is still being looked up.
     pub unsettled: u64,
+    /// The disk refuses the journal of the statistics: what is counted meanwhile would not survive a kill.
+    pub journal_failing: bool,
+    /// Uploads of earlier lives and other members are known; if not, `uploads_from_before` has only what began here.
+    pub uploads_counted: bool,
 }
 
 /// A failure, for a person.
@@ -265,6 +270,8 @@ impl Shared {
             reported_ms: noted.reported_ms,
             gap_ms: self.stats.gap_ms(),
             unsettled: self.stats.unsettled() as u64,
+            journal_failing: self.stats.journal_failing(),
+            uploads_counted: self.policies.uploads_are_complete(),
         }
     }
 
@@ -320,6 +327,11 @@ impl Shared {
 
     fn report_interval(&self) -> Duration {
         self.noted().report_interval.unwrap_or(self.options().report_interval)
+    }
+
+    /// Is the policy stream open?
+    fn is_connected(&self) -> bool {
+        self.noted().connected
     }
 
     fn set_report_interval(&self, interval: Duration) {

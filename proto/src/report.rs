@@ -117,6 +117,9 @@ pub struct BucketState {
     pub bytes_encrypted: u64,
     /// Bytes of the plain ones.
     pub bytes_plain: u64,
+    /// When all of the bucket was last looked through, Unix milliseconds; 0: never, and how many objects there are
+    /// besides those that are told is not known.
+    pub looked_ms: i64,
 }
 
 /// One configured KMS; no secrets.
@@ -322,6 +325,7 @@ impl TryFrom<wire::BucketState> for BucketState {
             objects_unknown: error::count("BucketState.objects_unknown", sent.objects_unknown)?,
             bytes_encrypted: error::count("BucketState.bytes_encrypted", sent.bytes_encrypted)?,
             bytes_plain: error::count("BucketState.bytes_plain", sent.bytes_plain)?,
+            looked_ms: error::time_ms("BucketState.looked_ms", sent.looked_ms)?,
         })
     }
 }
@@ -338,6 +342,7 @@ impl From<BucketState> for wire::BucketState {
             objects_unknown: state.objects_unknown,
             bytes_encrypted: state.bytes_encrypted,
             bytes_plain: state.bytes_plain,
+            looked_ms: state.looked_ms,
         }
     }
 }

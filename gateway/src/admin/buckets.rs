@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use http::{Method, StatusCode};
-use policy::{Effect, Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::{Body, Problem};
 use super::{Admin, Shared, rfc3339};
 use crate::config::Floor;
-use crate::group::{glob, now};
+use crate::group::now;
+use crate::scan::{Due, NamesError, bucket_names, due};
 use crate::upstream::{request, uri};
 
 /// A list of all buckets of the largest accounts.
@@ -138,54 +138,18 @@ async fn must_exist(admin: &Admin, name: &str) -> Result<(), Problem> {
 }
 
 async fn names(admin: &Admin) -> Result<BTreeSet<String>, Problem> {
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(rename = "Buckets", default)]
-        buckets: Names,
-    }
-    #[derive(Deserialize, Default)]
-    struct Names {
-        #[serde(rename = "Bucket", default)]
-        bucket: Vec<Named>,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        #[serde(rename = "Name")]
-        name: String,
-    }
-    let home = admin.upstreams.home();
-    let answer = home.collect(request(Method::GET, uri("", None, &[])), MAX_LIST).await?;
-    if !answer.status().is_success() {
-        return Err(Problem::unavailable(format!("the storage answered {} to a list of buckets", answer.status())));
-    }
-    let unreadable = || Problem::unavailable("the storage's list of buckets cannot be read");
-    let text = std::str::from_utf8(answer.body()).map_err(|_| unreadable())?;
-    let answer: Answer = quick_xml::de::from_str(text).map_err(|_| unreadable())?;
-    let mut names: BTreeSet<String> = answer.buckets.bucket.into_iter().map(|named| named.name).collect();
-    names.remove(admin.group.system().bucket());
     let document = admin.group.document();
-    for (name, bucket) in &document.buckets {
-        if let Some(mapping) = &bucket.mapping {
-            if mapping.backend == home.name() {
-                names.remove(&mapping.backing_bucket);
-            }
-            names.insert(name.clone());
-        }
-    }
-    Ok(names)
+    let names = bucket_names(&admin.upstreams, &document, admin.group.system().bucket()).await;
+    names.map_err(|error| match error {
+        NamesError::Upstream(error) => error.into(),
+        error => Problem::unavailable(error.to_string()),
+    })
 }
 
 async fn view(admin: &Admin, name: &str) -> Status {
     let document = admin.group.document();
     let settings = document.bucket(name);
-    let mut because = Vec::new();
-    if settings.encrypt {
-        because.push("toggle".to_owned());
-    }
-    if admin.floor == Floor::Encrypt || document.floor_covers(name) {
-        because.push("floor".to_owned());
-    }
-    because.extend(policies(admin, name).into_iter().map(|policy| format!("policy {policy}")));
+    let Due { because, .. } = due(&document, &admin.policies.current(), admin.floor == Floor::Encrypt, name);
     let counts = admin.ledger.bucket_counts(name).await.ok();
     Status {
         bucket: name.to_owned(),
@@ -200,20 +164,4 @@ async fn view(admin: &Admin, name: &str) -> Status {
         refuse_plain_reads: settings.refuse_plain_reads,
         decrypt_on_copy: settings.decrypt_on_copy,
     }
-}
-
-/// The enforced policies that may encrypt objects of the bucket at this gateway.
-fn policies(admin: &Admin, bucket: &str) -> Vec<String> {
-    let snapshot = admin.policies.current();
-    let applies = |spec: &policy::Spec| {
-        let here = |(key, values): (&String, &Vec<String>)| {
-            snapshot.labels.get(key).is_some_and(|value| values.contains(value))
-        };
-        spec.mode == Mode::Enforce
-            && spec.effect == Effect::Encrypt
-            && spec.gateways.iter().all(here)
-            && (spec.buckets.is_empty() || spec.buckets.iter().any(|pattern| glob(pattern, bucket)))
-    };
-    let items = snapshot.set.items().iter().filter(|item| applies(&item.policy.document().spec));
-    items.map(|item| item.policy.name().to_owned()).collect()
 }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Shared, rfc3339};
+use super::{Admin, FailedStart, Shared, rfc3339};
+use crate::keys::KmsState;
+use crate::scan::Jobs;
+use crate::uplink::Status;
 use crate::upstream::Upstream;
 
 /// What this gateway is.
@@ -34,6 +37,21 @@ pub(super) struct Info {
     system_bucket: String,
     /// Kind of the home backend: `directory` or `s3`.
     backend: &'static str,
+    /// Everything that is not as it should be; empty where all is well.
+    troubles: Vec<PartTrouble>,
+    /// The last start before this one that came to nothing, and why; none where the last one went well.
+    failed_start: Option<FailedStart>,
+    /// What the gateway does without being asked.
+    jobs: Jobs,
+}
+
+/// What is not as it should be with one part of the gateway.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PartTrouble {
+    /// `group`, `kms ID`, `central`, `certificate`, `policies`, `statistics`, `jobs`.
+    part: String,
+    /// What happened and what it means.
+    message: String,
 }
 
 /// What this gateway is.
@@ -55,7 +73,53 @@ pub(super) async fn info(State(admin): Shared) -> Json<Info> {
             Upstream::Directory { .. } => "directory",
             Upstream::Http(_) => "s3",
         },
+        troubles: troubles(&admin),
+        failed_start: admin.failed_start.clone(),
+        jobs: admin.scan.jobs(),
     })
+}
+
+/// Everything that is not as it should be, as it is known without asking anybody.
+fn troubles(admin: &Admin) -> Vec<PartTrouble> {
+    let mut found = Vec::new();
+    let mut tell = |part: &str, message: String| found.push(PartTrouble { part: part.to_owned(), message });
+    if let Err(stale) = admin.group.writable() {
+        tell("group", stale.to_string());
+    }
+    let document = admin.group.document();
+    for id in document.kms.keys() {
+        if let Some(KmsState::Broken(reason)) = admin.keys.kms(id) {
+            tell(&format!("kms {id}"), reason);
+        }
+    }
+    if let (Some(active), Some(error)) = (&document.active_kms, admin.keys.failing()) {
+        tell(&format!("kms {active}"), format!("no new key can be had: {error}"));
+    }
+    let status = admin.uplink.status();
+    if let Some(error) = status.error {
+        tell("central", format!("{} ({})", error.message, error.code));
+    }
+    if let Some(error) = status.renewal_error {
+        tell("certificate", format!("{} ({})", error.message, error.code));
+    }
+    if let Some(refusal) = status.refusal {
+        let (revision, reason) = (refusal.revision, refusal.reason);
+        tell("policies", format!("revision {revision} is refused, the one before is in force: {reason}"));
+    }
+    if status.journal_failing {
+        let message = "the journal cannot be written: what is counted now would not survive a kill";
+        tell("statistics", message.to_owned());
+    }
+    if let Some(error) = admin.scan.jobs().error {
+        tell("jobs", error);
+    }
+    found
+}
+
+/// How things stand with Central: connection, certificate, policies, reports.
+#[utoipa::path(get, path = "/central", tag = "gateway", responses((status = 200, body = Status), (status = 401, body = Problem)))]
+pub(super) async fn central(State(admin): Shared) -> Json<Status> {
+    Json(admin.uplink.status())
 }
 
 /// The policies as Central sent them.

@@ -1,13 +1,18 @@
 use axum::body::Body;
 use axum::http::Method;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::config::Limits;
 use crate::group::{self, FormerPlace};
+use crate::s3::{Footers, Front, Settings, Uploads};
 use crate::sealing::SealingKey;
 use crate::state::State as LocalState;
+use crate::stats::Stats;
 use crate::system::tests::over_directory;
+use crate::uplink;
 
 const TOKEN: &str = "token-of-the-tests-that-is-long-enough";
 
@@ -34,13 +39,42 @@ async fn bench() -> Bench {
     let keys = Keys::new(crate::keys::Options::default(), crate::keys::Hooks::default());
     keys.configure(&group.document()).await;
     let upstream = Upstream::directory("disk", &storage).expect("opens");
+    let state = LocalState::open(&local).expect("opens");
+    let (policies, stats) = (Policies::open(&local).expect("opens"), Stats::open(&state).expect("opens"));
+    let upstreams = Arc::new(Upstreams::single(upstream));
+    let hooks = uplink::Hooks {
+        flush_keys: Arc::new(|| {}),
+        inventory: Arc::new(|| async { None }.boxed()),
+        storage_id: Arc::new(|| None),
+    };
+    let sealing = Arc::new(SealingKey::random().expect("random"));
+    let second = Duration::from_secs(1);
+    let front = Arc::new(Front {
+        upstreams: Arc::clone(&upstreams),
+        group: Arc::clone(&group),
+        keys: keys.clone(),
+        policies: policies.clone(),
+        stats: stats.clone(),
+        ledger: state.ledger(),
+        uploads: Uploads::default(),
+        footers: Footers::default(),
+        settings: Settings {
+            region: "us-east-1".to_owned(),
+            system_bucket: group.system().bucket().to_owned(),
+            floor: false,
+            limits: Limits { connections: 16, header_timeout: second, body_timeout: second, drain: second },
+        },
+    });
     let admin = Arc::new(Admin {
         group,
         keys,
-        upstreams: Arc::new(Upstreams::single(upstream)),
-        ledger: LocalState::open(&local).expect("opens").ledger(),
-        policies: Policies::open(&local).expect("opens"),
+        upstreams,
+        ledger: state.ledger(),
+        uplink: Uplink::new(None, &state, policies.clone(), stats, sealing, hooks),
+        policies,
         floor: Floor::None,
+        scan: Scan::new(front),
+        failed_start: Some(FailedStart { at_ms: 5, message: "listen.s3: the port is taken".to_owned() }),
     });
     let (router, document) = router(Arc::clone(&admin));
     Bench { _folder: folder, router, admin, document }
@@ -307,4 +341,44 @@ async fn settings_info_and_policies_are_shown() {
     assert_eq!((&policies["policies"], &policies["revision"]), (&json!([]), &Value::Null));
     let (status, problem) = bench.call(Method::GET, "/nonsense", None).await;
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("not-found")));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_shown_and_how_things_stand_with_central() {
+    let bench = bench().await;
+    let (status, info) = bench.call(Method::GET, "/info", None).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(info["troubles"], json!([]));
+    assert_eq!(info["failed_start"]["message"], "listen.s3: the port is taken");
+    assert_eq!(info["jobs"]["uploads_counted"], false);
+    let (status, central) = bench.call(Method::GET, "/central", None).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&central["configured"], &central["connected"]), (&json!(false), &json!(false)));
+    for field in [
+        "since_ms",
+        "error",
+        "renewal_error",
+        "certificate_until_ms",
+        "lineage",
+        "revision",
+        "effective_revision",
+        "refusal",
+        "reports_waiting",
+        "spool_bytes",
+        "gap_ms",
+        "unsettled",
+    ] {
+        assert!(central.get(field).is_some(), "{field} is not in {central}");
+    }
+    // A KMS whose configuration cannot be read.
+    let id: ids::KmsId = "broken".parse().expect("an ID");
+    let edit = |document: &mut Document| {
+        let entry = group::KmsEntry { provider: "rsa".to_owned(), added: 0, state: vec![1, 2, 3].into() };
+        document.add_kms(&id, entry)?;
+        document.activate_kms(&id)
+    };
+    bench.admin.edit(edit).await.expect("edited");
+    let (_, info) = bench.call(Method::GET, "/info", None).await;
+    assert_eq!(info["troubles"][0]["part"], "kms broken", "{info}");
+    assert_ne!(info["troubles"][0]["message"], "");
 }

@@ -5,6 +5,8 @@
 //! ```
 //! A bucket that never held an encrypted object passes as it is.
 
+mod through;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::CONTENT_LENGTH;
@@ -12,13 +14,15 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
-use super::access::Granted;
+use super::access::{Granted, Place};
 use super::error::Error;
 use super::put::{client_response, kms_of};
 use super::request::Request;
 use super::{Front, headers};
 use crate::state::ledger::Known;
 use crate::upstream::{self, Body};
+
+pub(crate) use through::Tally;
 
 /// The longest page that is taken, in bytes: a thousand entries with long keys take about 8 MiB.
 const MAX_PAGE: usize = 16 << 20;
@@ -70,7 +74,7 @@ impl Front {
         let mut known = self.ledger.look_up(&request.bucket, items).await;
         let misses: Vec<usize> = (0..entries.len()).filter(|index| known[*index].is_none()).collect();
         let mut looked = futures_util::stream::iter(misses)
-            .map(|index| async move { (index, self.look(granted, &entries[index]).await) })
+            .map(|index| async move { (index, self.look(&granted.place, &entries[index]).await) })
             .buffer_unordered(PARALLEL);
         while let Some((index, found)) = looked.next().await {
             if let Some(found) = found? {
@@ -83,11 +87,11 @@ impl Front {
     }
 
     /// One HEAD. None: it cannot be told, and the storage's size stays.
-    async fn look(&self, granted: &Granted, entry: &Entry) -> Result<Option<Known>, Error> {
+    async fn look(&self, place: &Place, entry: &Entry) -> Result<Option<Known>, Error> {
         let version = entry.version.as_deref().map(|version| ("versionId", version));
         for attempt in 1..=ATTEMPTS {
-            let target = upstream::uri(&granted.place.bucket, Some(&entry.key), version.as_slice());
-            let response = self.send(&granted.place.upstream, upstream::request(Method::HEAD, target)).await?;
+            let target = upstream::uri(&place.bucket, Some(&entry.key), version.as_slice());
+            let response = self.send(&place.upstream, upstream::request(Method::HEAD, target)).await?;
             let head = response.headers();
             match response.status() {
                 StatusCode::OK => {

@@ -12,13 +12,14 @@ mod complete;
 mod complete_plain;
 mod show;
 mod state;
+mod sweep;
 
 use envelope::{MIN_PART, PartSealer, Upload as EnvelopeUpload};
 use http::header::{CONTENT_LENGTH, ETAG, HeaderValue};
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use self::state::{Note, Opened, PREFIX, PartRecord, UploadId, algorithm_name, gone, held_name, state_id};
+use self::state::{About, Note, Opened, PREFIX, PartRecord, UploadId, algorithm_name, gone, held_name, state_id};
 use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags, text_fact};
 use super::checksum::{self, Declared};
 use super::error::{Error, escape};
@@ -30,6 +31,7 @@ use super::{Front, headers};
 use crate::upstream::{self, Body};
 
 pub use state::Uploads;
+pub(crate) use sweep::Ages;
 
 /// The longest answer of the storage about an upload, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -76,7 +78,8 @@ impl Front {
         let Some(id) = id else {
             return Ok(client_response(head.status, headers::to_client(&head.headers), upstream::full(body)));
         };
-        if let Err(error) = self.keep_plain(granted, &request.key, &id, &note).await {
+        let about = About::new(granted, &request.key, &id, permit.guard().revision);
+        if let Err(error) = self.keep_plain(about, note).await {
             self.abort_upstream(granted, &request.key, &id).await;
             return Err(error);
         }
@@ -113,7 +116,8 @@ impl Front {
         };
         let id_of_state = state_id(granted, &request.key, &id);
         let opened = Opened { id: id_of_state, upload, data_key, place: recorded.place, note };
-        if let Err(error) = self.keep_upload(&opened).await {
+        let about = About::new(granted, &request.key, &id, permit.guard().revision);
+        if let Err(error) = self.keep_upload(&opened, about).await {
             self.abort_upstream(granted, &request.key, &id).await;
             return Err(error);
         }

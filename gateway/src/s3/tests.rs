@@ -13,4 +13,5 @@ mod reads;
 mod refusals;
 mod relay;
 mod stored;
+mod sweep;
 mod uploads;

@@ -16,8 +16,13 @@ fn lineage(number: u128) -> Lineage {
 
 /// A set of one policy whose description is the number, so that its digest is its own.
 fn bundle(lineage: Lineage, number: u64) -> Bundle {
+    bundle_of(lineage, number, number)
+}
+
+/// The same with another description.
+fn bundle_of(lineage: Lineage, number: u64, description: u64) -> Bundle {
     let text = format!(
-        "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: {{ name: one, description: \"{number}\" }}\n\
+        "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: {{ name: one, description: \"{description}\" }}\n\
          spec: {{ mode: enforce, priority: 1, buckets: [\"b\"], effect: encrypt }}\n"
     );
     let policy = policy::parse_one(&text).expect("a legal policy");
@@ -207,4 +212,38 @@ fn uploads_of_before_are_counted_apart_from_effective() {
     assert_eq!(policies.uploads_from_before().count, 0);
     policies.replace_uploads([Upload { id: "three".into(), revision: None, begun_at: SystemTime::now() }]);
     assert_eq!(policies.uploads_from_before().count, 1);
+}
+
+#[test]
+fn a_look_at_the_uploads_passes_over_nothing_that_happens_meanwhile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policies = open(&folder);
+    let before = |id: &str| Upload { id: id.into(), revision: None, begun_at: SystemTime::now() };
+    policies.upload_begun("ended meanwhile", &policies.begin());
+    policies.upload_begun("ended elsewhere", &policies.begin());
+    assert!(!policies.uploads_are_complete());
+    policies.look_at_uploads();
+    policies.upload_begun("begun meanwhile", &policies.begin());
+    policies.upload_begun("short", &policies.begin());
+    policies.upload_ended("ended meanwhile");
+    policies.upload_ended("short");
+    policies.replace_uploads(["ended meanwhile", "short", "of an earlier life"].map(before));
+    assert!(policies.uploads_are_complete());
+    let known = |id: &str| policies.known_upload(id).is_some();
+    assert!(known("begun meanwhile") && known("of an earlier life"));
+    assert!(!known("ended meanwhile") && !known("short") && !known("ended elsewhere"));
+    policies.apply(&bundle(lineage(1), 1)).expect("a legal set");
+    assert_eq!(policies.uploads_from_before().count, 2);
+}
+
+#[test]
+fn a_policy_that_a_set_does_not_change_is_not_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policies = open(&folder);
+    let first = policies.apply(&bundle(lineage(1), 1)).expect("a legal set");
+    let second = policies.apply(&bundle_of(lineage(1), 2, 1)).expect("a legal set");
+    // The text is shared, not read from the bundle.
+    let text = |snapshot: &Snapshot| snapshot.set.items()[0].policy.source().as_ptr();
+    assert_eq!(text(&first), text(&second));
+    assert_ne!(first.revision, second.revision);
 }

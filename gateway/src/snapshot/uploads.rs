@@ -33,24 +33,59 @@ impl From<OpenUploads> for proto::watch::OpenUploads {
 
 /// In memory only: the system bucket is what is kept.
 #[derive(Default)]
-pub(super) struct Uploads(HashMap<String, Upload>);
+pub(super) struct Uploads {
+    open: HashMap<String, Upload>,
+    /// While the system bucket is looked through: what was begun (true) and ended (false) here meanwhile.
+    meanwhile: Option<HashMap<String, bool>>,
+    /// The system bucket was looked through.
+    complete: bool,
+}
 
 impl Uploads {
     pub(super) fn begun(&mut self, upload: Upload) {
-        self.0.insert(upload.id.clone(), upload);
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.insert(upload.id.clone(), true);
+        }
+        self.open.insert(upload.id.clone(), upload);
     }
 
     pub(super) fn ended(&mut self, id: &str) {
-        self.0.remove(id);
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.insert(id.to_owned(), false);
+        }
+        self.open.remove(id);
     }
 
+    pub(super) fn look(&mut self) {
+        self.meanwhile = Some(HashMap::new());
+    }
+
+    pub(super) fn known(&self, id: &str) -> Option<Upload> {
+        self.open.get(id).cloned()
+    }
+
+    /// Takes what a look found, and what happened here since it began.
     pub(super) fn replace(&mut self, found: impl IntoIterator<Item = Upload>) {
-        self.0 = found.into_iter().map(|upload| (upload.id.clone(), upload)).collect();
+        let meanwhile = self.meanwhile.take().unwrap_or_default();
+        let mut open: HashMap<String, Upload> = found
+            .into_iter()
+            .filter(|upload| !meanwhile.contains_key(&upload.id))
+            .map(|upload| (upload.id.clone(), upload))
+            .collect();
+        for id in meanwhile.into_iter().filter_map(|(id, begun)| begun.then_some(id)) {
+            open.extend(self.open.remove(&id).map(|upload| (id, upload)));
+        }
+        self.open = open;
+        self.complete = true;
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
     }
 
     pub(super) fn older_than(&self, current: Option<Revision>) -> OpenUploads {
         let mut open = OpenUploads::default();
-        for upload in self.0.values().filter(|upload| upload.revision != current) {
+        for upload in self.open.values().filter(|upload| upload.revision != current) {
             open.count += 1;
             open.oldest = Some(open.oldest.map_or(upload.begun_at, |oldest| oldest.min(upload.begun_at)));
         }

@@ -3,6 +3,7 @@
 //! ```text
 //!  record ──▶ overlay (memory, visible at once) ──each 200 ms or 1,000 objects──▶ ledger.redb
 //!  look_up ──▶ overlay, then database ──▶ Known | a miss: the caller looks at the storage
+//!  counts by bucket and by KMS change in the transaction that changes an object: asking for them reads no objects
 //! ```
 //! Filled by writes and by what lists had to look up. An entry is bound to its `ETag`, so that one that is out of date is a
 //! miss and not a wrong size. Nothing here has to be kept: the file may be deleted at any time, an error inside is a miss.
@@ -11,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,10 @@ const WRITE_EVERY: Duration = Duration::from_millis(200);
 type Versions = Vec<(Box<str>, Known)>;
 
 const OBJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("objects-1");
+/// Bucket → (encrypted, their bytes, plain, their bytes) of the most recent version of each key.
+const BUCKETS: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("buckets-1");
+/// KMS → objects whose most recent version needs it.
+const KMS: TableDefinition<'_, &str, u64> = TableDefinition::new("kms-1");
 
 /// What is known of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +112,9 @@ impl Ledger {
                 Database::create(path).map_err(refused)?
             }
         };
+        if let Err(error) = count_all(&db) {
+            return Err(StateError::Database { path: path.to_owned(), reason: error.to_string() });
+        }
         let shared =
             Shared { db, overlay: Mutex::default(), writing: Mutex::new(()), full: tokio::sync::Notify::new() };
         Ok(Self { shared: Arc::new(shared) })
@@ -175,63 +183,58 @@ impl Ledger {
         Ok(())
     }
 
-    /// Objects that the ledger knows to need this KMS. Reads the whole ledger.
+    /// Objects that the ledger knows to need this KMS.
     pub async fn known_objects(&self, kms: &KmsId) -> Result<u64, StateError> {
         let kms = kms.clone();
-        self.fold(None, 0, move |count: &mut u64, known| *count += u64::from(known.kms.as_ref() == Some(&kms))).await
-    }
-
-    /// What the ledger knows of a bucket. Reads all of its entries.
-    pub async fn bucket_counts(&self, bucket: &str) -> Result<BucketCounts, StateError> {
-        self.fold(Some(bucket.to_owned()), BucketCounts::default(), |counts, known| {
-            let (objects, bytes) = if known.encrypted {
-                (&mut counts.encrypted, &mut counts.encrypted_bytes)
-            } else {
-                (&mut counts.plain, &mut counts.plain_bytes)
-            };
-            *objects += 1;
-            *bytes = bytes.saturating_add(known.size);
+        self.read(move |tx| match tx.open_table(KMS) {
+            Ok(table) => Ok(table.get(kms.as_str())?.map_or(0, |count| count.value())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(0),
+            Err(error) => Err(error.into()),
         })
         .await
     }
 
-    /// Folds the most recent version of each key.
-    async fn fold<T: Send + 'static>(
+    /// What the ledger knows of a bucket.
+    pub async fn bucket_counts(&self, bucket: &str) -> Result<BucketCounts, StateError> {
+        let bucket = bucket.to_owned();
+        self.read(move |tx| match tx.open_table(BUCKETS) {
+            Ok(table) => Ok(table.get(bucket.as_str())?.map_or_else(BucketCounts::default, |row| row.value().into())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(BucketCounts::default()),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    /// What the ledger knows of every bucket of which it knows anything.
+    pub async fn all_counts(&self) -> Result<BTreeMap<String, BucketCounts>, StateError> {
+        self.read(|tx| {
+            let table = match tx.open_table(BUCKETS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut counts = BTreeMap::new();
+            for row in table.iter()? {
+                let (bucket, row) = row?;
+                counts.insert(bucket.value().to_owned(), row.value().into());
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    /// Reads the database, with all that was recorded before.
+    async fn read<T: Send + 'static>(
         &self,
-        bucket: Option<String>,
-        start: T,
-        take: impl FnMut(&mut T, &Known) + Send + 'static,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StateError> {
         let ledger = self.clone();
         let work = tokio::task::spawn_blocking(move || {
-            ledger.write().and_then(|()| ledger.fold_blocking(bucket.as_deref(), start, take))
+            ledger.write()?;
+            read(&ledger.shared.db.begin_read()?)
         });
         let failed = |reason: String| StateError::Database { path: "ledger.redb".into(), reason };
-        work.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
-    }
-
-    fn fold_blocking<T>(
-        &self,
-        bucket: Option<&str>,
-        mut folded: T,
-        mut take: impl FnMut(&mut T, &Known),
-    ) -> Result<T, redb::Error> {
-        let tx = self.shared.db.begin_read()?;
-        let table = match tx.open_table(OBJECTS) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(folded),
-            Err(error) => return Err(error.into()),
-        };
-        for row in table.range((bucket.unwrap_or_default(), "")..)? {
-            let (place, value) = row?;
-            if bucket.is_some_and(|bucket| bucket != place.value().0) {
-                break;
-            }
-            if let Some((_, known)) = decode(value.value()).last() {
-                take(&mut folded, known);
-            }
-        }
-        Ok(folded)
+        work.await.map_err(|error| failed(error.to_string()))?.map_err(|error: redb::Error| failed(error.to_string()))
     }
 
     /// Writes the overlay to the database. Blocks on the disk, but waits for no fsync: what a power loss takes is a miss.
@@ -254,17 +257,23 @@ impl Ledger {
     fn write_batch(&self, batch: &Batch) -> Result<(), redb::Error> {
         let mut tx = self.shared.db.begin_write()?;
         tx.set_durability(Durability::None).map_err(|error| redb::StorageError::Io(std::io::Error::other(error)))?;
+        let mut shifts = Shifts::default();
         {
             let mut table = tx.open_table(OBJECTS)?;
             for ((bucket, key), change) in batch {
                 let place = (&**bucket, &**key);
-                let mut versions = if change.clear {
-                    Versions::new()
-                } else {
-                    table.get(place)?.map(|value| decode(value.value())).unwrap_or_default()
-                };
+                let mut versions = table.get(place)?.map(|value| decode(value.value())).unwrap_or_default();
+                if let Some((_, known)) = versions.last() {
+                    shifts.take(bucket, known, false);
+                }
+                if change.clear {
+                    versions.clear();
+                }
                 for (etag, known) in &change.added {
                     push(&mut versions, etag.clone(), known.clone());
+                }
+                if let Some((_, known)) = versions.last() {
+                    shifts.take(bucket, known, true);
                 }
                 if versions.is_empty() {
                     table.remove(place)?;
@@ -273,6 +282,7 @@ impl Ledger {
                 }
             }
         }
+        shifts.write(&tx)?;
         tx.commit()?;
         Ok(())
     }
@@ -310,6 +320,84 @@ impl Ledger {
             }
         }
     }
+}
+
+impl From<(u64, u64, u64, u64)> for BucketCounts {
+    fn from((encrypted, encrypted_bytes, plain, plain_bytes): (u64, u64, u64, u64)) -> Self {
+        Self { encrypted, encrypted_bytes, plain, plain_bytes }
+    }
+}
+
+/// By how much counts change; what comes and what goes apart, so that no order of them goes below zero.
+#[derive(Default)]
+struct Shifts {
+    buckets: HashMap<Box<str>, [BucketCounts; 2]>,
+    kms: HashMap<KmsId, [u64; 2]>,
+}
+
+impl Shifts {
+    fn take(&mut self, bucket: &str, known: &Known, comes: bool) {
+        let side = usize::from(comes);
+        let counts = &mut self.buckets.entry(bucket.into()).or_default()[side];
+        let (objects, bytes) = if known.encrypted {
+            (&mut counts.encrypted, &mut counts.encrypted_bytes)
+        } else {
+            (&mut counts.plain, &mut counts.plain_bytes)
+        };
+        *objects += 1;
+        // Modulo, as what goes is: the difference is right whatever the sum.
+        *bytes = bytes.wrapping_add(known.size);
+        if let Some(kms) = &known.kms {
+            self.kms.entry(kms.clone()).or_default()[side] += 1;
+        }
+    }
+
+    fn write(&self, tx: &redb::WriteTransaction) -> Result<(), redb::Error> {
+        let shift = |held: u64, goes: u64, comes: u64| held.wrapping_add(comes).wrapping_sub(goes);
+        let mut buckets = tx.open_table(BUCKETS)?;
+        for (bucket, [goes, comes]) in &self.buckets {
+            let held: BucketCounts = buckets.get(&**bucket)?.map_or_else(Default::default, |row| row.value().into());
+            let row = (
+                shift(held.encrypted, goes.encrypted, comes.encrypted),
+                shift(held.encrypted_bytes, goes.encrypted_bytes, comes.encrypted_bytes),
+                shift(held.plain, goes.plain, comes.plain),
+                shift(held.plain_bytes, goes.plain_bytes, comes.plain_bytes),
+            );
+            if row.0 == 0 && row.2 == 0 {
+                buckets.remove(&**bucket)?;
+            } else {
+                buckets.insert(&**bucket, row)?;
+            }
+        }
+        let mut kms = tx.open_table(KMS)?;
+        for (id, [goes, comes]) in &self.kms {
+            let held = kms.get(id.as_str())?.map_or(0, |count| count.value());
+            kms.insert(id.as_str(), shift(held, *goes, *comes))?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts a ledger that was written by a version without counts, once.
+fn count_all(db: &Database) -> Result<(), redb::Error> {
+    let tx = db.begin_read()?;
+    let objects = match (tx.open_table(BUCKETS), tx.open_table(OBJECTS)) {
+        (Err(redb::TableError::TableDoesNotExist(_)), Ok(objects)) => objects,
+        (Err(redb::TableError::TableDoesNotExist(_)) | Ok(_), Err(redb::TableError::TableDoesNotExist(_)))
+        | (Ok(_), Ok(_)) => return Ok(()),
+        (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+    };
+    let mut shifts = Shifts::default();
+    for row in objects.iter()? {
+        let (place, value) = row?;
+        if let Some((_, known)) = decode(value.value()).last() {
+            shifts.take(place.value().0, known, true);
+        }
+    }
+    let tx = db.begin_write()?;
+    shifts.write(&tx)?;
+    tx.commit()?;
+    Ok(())
 }
 
 impl Shared {

@@ -21,8 +21,10 @@ use crate::state::now_ms;
 const CALL: Duration = Duration::from_mins(1);
 /// At a stop, the last report has this long.
 const LAST: Duration = Duration::from_secs(3);
-/// How often the inventory is taken.
-const INVENTORY: Duration = Duration::from_secs(30);
+/// The inventory is taken at every so many reports, within these bounds.
+const INVENTORY: u32 = 5;
+const INVENTORY_SOONEST: Duration = Duration::from_secs(2);
+const INVENTORY_LATEST: Duration = Duration::from_secs(30);
 /// Reports that wait are made at every interval up to this many,
 const DENSE: u64 = 600;
 /// and once a minute up to this many; further ones would tell nothing that the next does not.
@@ -111,7 +113,12 @@ impl Reporter<'_> {
 
     /// The inventory where it is not what was last told.
     async fn changed_inventory(&mut self, full: bool) -> Option<Inventory> {
-        if !full && self.inventory_taken.is_some_and(|taken| taken.elapsed() < INVENTORY) {
+        let every = (self.shared.report_interval() * INVENTORY).clamp(INVENTORY_SOONEST, INVENTORY_LATEST);
+        if !full && self.inventory_taken.is_some_and(|taken| taken.elapsed() < every) {
+            return None;
+        }
+        // While Central is away, another member may be the one that can tell it.
+        if !self.shared.is_connected() {
             return None;
         }
         self.inventory_taken = Some(Instant::now());

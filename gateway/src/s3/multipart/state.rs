@@ -6,6 +6,7 @@
 //! mp/ID/held/SALT           the sealed bytes of a part that is held back
 //! mp/ID/done                what Complete answered, for repeats
 //! mp/ID/plain               an upload that began plain, with a note
+//! mp/ID/gone                since when the storage is known not to know the upload; see `sweep`
 //! ```
 //! ID is derived from backend, backing bucket, key and the storage's upload ID. Nothing here is secret: keys are wrapped,
 //! records sealed. **A look-up that fails is an error, never "plain"**.
@@ -19,6 +20,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use envelope::{ChecksumAlgorithm, DataKey, Expected, Salt, open_record, seal_record};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use ids::Revision;
 use serde::{Deserialize, Serialize};
 
 use super::super::Front;
@@ -31,7 +33,7 @@ use crate::system::SystemError;
 /// What clients see of an encrypted upload begins so.
 pub(super) const PREFIX: &str = "gse1.";
 /// The longest state of an upload, in bytes.
-const MAX_STATE: usize = 64 << 10;
+pub(super) const MAX_STATE: usize = 64 << 10;
 /// Part records of one upload: every number a few times over.
 const MAX_RECORDS: usize = 50_000;
 /// Opened uploads that are kept at hand.
@@ -74,10 +76,50 @@ pub(super) struct Note {
     pub(super) full_object: bool,
 }
 
+/// What an upload is about, in clear: for whoever counts and sweeps uploads without asking a KMS. What a request needs
+/// comes from [`Note`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) backend: String,
+    /// As the storage calls it.
+    pub(super) bucket: String,
+    pub(super) key: String,
+    /// The storage's ID.
+    pub(super) upload: String,
+    /// The set that decided; none: before any was received.
+    pub(super) revision: Option<Revision>,
+    pub(super) begun_ms: i64,
+}
+
+impl About {
+    pub(super) fn new(granted: &Granted, key: &str, upload: &str, revision: Option<Revision>) -> Self {
+        Self {
+            backend: granted.place.upstream.name().to_owned(),
+            bucket: granted.place.bucket.clone(),
+            key: key.to_owned(),
+            upload: upload.to_owned(),
+            revision,
+            begun_ms: crate::state::now_ms(),
+        }
+    }
+
+    /// The ID of the state of this upload.
+    pub(super) fn id(&self) -> String {
+        id_of(&self.backend, &self.bucket, &self.key, &self.upload)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     upload: String,
     note: String,
+    about: About,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPlain {
+    note: Note,
+    about: About,
 }
 
 /// An encrypted upload whose data key is open.
@@ -178,15 +220,19 @@ pub(super) struct Done {
 
 /// The ID of an upload's state.
 pub(super) fn state_id(granted: &Granted, key: &str, upstream_id: &str) -> String {
+    id_of(granted.place.upstream.name(), &granted.place.bucket, key, upstream_id)
+}
+
+fn id_of(backend: &str, bucket: &str, key: &str, upload: &str) -> String {
     let mut text = Vec::new();
-    for part in [granted.place.upstream.name(), &granted.place.bucket, key, upstream_id] {
+    for part in [backend, bucket, key, upload] {
         text.extend_from_slice(&(part.len() as u64).to_be_bytes());
         text.extend_from_slice(part.as_bytes());
     }
     hex::encode(&digest(&SHA256, &text).as_ref()[..20])
 }
 
-fn name(id: &str, what: &str) -> String {
+pub(super) fn name(id: &str, what: &str) -> String {
     format!("mp/{id}/{what}")
 }
 
@@ -218,12 +264,12 @@ pub(super) fn gone() -> Error {
 
 impl Front {
     /// Notes an encrypted upload; durable when this returns.
-    pub(super) async fn keep_upload(&self, opened: &Opened) -> Result<(), Error> {
+    pub(super) async fn keep_upload(&self, opened: &Opened, about: About) -> Result<(), Error> {
         let upload = opened.upload.to_bytes();
         let note = serde_json::to_vec(&opened.note).map_err(|e| Error::internal("Not noted.").because(e))?;
         let note = seal_record(&opened.data_key, &note_context(&opened.id, &upload), &note)
             .map_err(|error| Error::internal("The upload could not be noted.").because(error))?;
-        let stored = Stored { upload: STANDARD.encode(&upload), note: STANDARD.encode(note) };
+        let stored = Stored { upload: STANDARD.encode(&upload), note: STANDARD.encode(note), about };
         let text = serde_json::to_vec(&stored).map_err(|e| Error::internal("Not noted.").because(e))?;
         self.group.system().put(&name(&opened.id, "upload"), text).await.map_err(unreachable)
     }
@@ -259,16 +305,11 @@ impl Front {
     }
 
     /// Notes that an upload began plain.
-    pub(super) async fn keep_plain(
-        &self,
-        granted: &Granted,
-        key: &str,
-        upstream_id: &str,
-        note: &Note,
-    ) -> Result<(), Error> {
-        let id = state_id(granted, key, upstream_id);
-        let text = serde_json::to_vec(note).map_err(|e| Error::internal("Not noted.").because(e))?;
-        self.group.system().put(&name(&id, "plain"), text).await.map_err(unreachable)
+    pub(super) async fn keep_plain(&self, about: About, note: Note) -> Result<(), Error> {
+        let object = name(&about.id(), "plain");
+        let text = serde_json::to_vec(&StoredPlain { note, about });
+        let text = text.map_err(|error| Error::internal("Not noted.").because(error))?;
+        self.group.system().put(&object, text).await.map_err(unreachable)
     }
 
     /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due. Gives what was
@@ -285,7 +326,8 @@ impl Front {
         let id = state_id(granted, &request.key, upstream_id);
         let note = self.group.system().get(&name(&id, "plain"), MAX_STATE).await.map_err(unreachable)?;
         let note = note.ok_or_else(gone)?;
-        serde_json::from_slice(&note).map(Some).map_err(|_| unreadable("not the JSON of a note"))
+        let stored = serde_json::from_slice::<StoredPlain>(&note);
+        stored.map(|stored| Some(stored.note)).map_err(|_| unreadable("not the JSON of a note"))
     }
 
     /// Notes one upload of one part; durable when this returns.
@@ -368,6 +410,16 @@ impl Front {
         }
         Ok(sealed)
     }
+}
+
+/// What the note of an upload says it is about; none where it cannot be read, or is another upload's.
+pub(super) fn about(id: &str, stored: &[u8], sealed: bool) -> Option<About> {
+    let about = if sealed {
+        serde_json::from_slice::<Stored>(stored).ok()?.about
+    } else {
+        serde_json::from_slice::<StoredPlain>(stored).ok()?.about
+    };
+    (about.id() == id).then_some(about)
 }
 
 /// The algorithm of a record's checksum.

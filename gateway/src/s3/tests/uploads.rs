@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use super::gateway::{ADMIN, Answer, Client, Gateway, Storage, bytes};
 
-const PART: usize = 5 << 20;
+pub(super) const PART: usize = 5 << 20;
 
 pub(super) async fn create(client: &Client, bucket: &str, key: &str) -> String {
     let answer = client.send(Method::POST, bucket, key, &[("uploads", "")], &[], b"").await;

@@ -39,16 +39,18 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.redb");
         let mut ledger = Ledger::open(&path).expect("a new ledger");
-        let mut model = BTreeMap::new();
+        let (mut model, mut latest) = (BTreeMap::new(), BTreeMap::new());
         for step in steps {
             match step {
                 Step::Record(key, etag, size) => {
                     ledger.record("b", &key.to_string(), &etag.to_string(), known(size));
                     model.insert((key, etag), known(size));
+                    latest.insert(key, known(size));
                 }
                 Step::Forget(key) => {
                     ledger.forget("b", &key.to_string());
                     model.retain(|(found, _), _| *found != key);
+                    latest.remove(&key);
                 }
                 Step::Write => ledger.write().expect("a writable ledger"),
                 Step::Reopen => {
@@ -63,7 +65,38 @@ proptest! {
                 prop_assert_eq!(find(&ledger, "other", &key.to_string(), &etag.to_string()), None);
             }
         }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let counts = runtime.block_on(ledger.all_counts()).expect("a readable ledger");
+        let sum = |encrypted: bool| {
+            let of = latest.values().filter(|known: &&Known| known.encrypted == encrypted);
+            of.fold((0, 0_u64), |(objects, bytes), known| (objects + 1, bytes.wrapping_add(known.size)))
+        };
+        let ((encrypted, encrypted_bytes), (plain, plain_bytes)) = (sum(true), sum(false));
+        let expected = BucketCounts { encrypted, encrypted_bytes, plain, plain_bytes };
+        prop_assert_eq!(counts.get("b").copied().unwrap_or_default(), expected);
+        let needed = runtime.block_on(ledger.known_objects(&"prod".parse().expect("an ID")));
+        prop_assert_eq!(needed.expect("a readable ledger"), encrypted);
     }
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_written_without_counts_is_counted_when_it_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ledger.redb");
+    let ledger = Ledger::open(&path).expect("a new ledger");
+    ledger.record("b", "k", "e1", known(4));
+    ledger.record("b", "l", "e2", known(5));
+    ledger.sync().expect("a writable ledger");
+    drop(ledger);
+    let db = Database::create(&path).expect("the database");
+    let tx = db.begin_write().expect("a transaction");
+    assert!(tx.delete_table(BUCKETS).expect("a table") && tx.delete_table(KMS).expect("a table"));
+    tx.commit().expect("committed");
+    drop(db);
+    let ledger = Ledger::open(&path).expect("the same ledger");
+    let counts = ledger.bucket_counts("b").await.expect("a readable ledger");
+    assert_eq!(counts, BucketCounts { encrypted: 1, encrypted_bytes: 4, plain: 1, plain_bytes: 5 });
+    assert_eq!(ledger.known_objects(&"prod".parse().expect("an ID")).await.expect("a readable ledger"), 1);
 }
 
 #[tokio::test]
