@@ -277,7 +277,8 @@ async fn where_neither_the_renewed_certificate_nor_the_expired_one_is_taken_a_ne
     until("the set is effective", || central.seen().acked(1) == Some(Progress::Effective)).await;
     gateway.stop().await;
     // While the gateway was away its certificate ended.
-    central.change(|state| (state.refuse_renewed, state.enrolled_expired, state.lifetime_ms) = (true, true, 100));
+    central.change(|state| state.refuse_renewed = true);
+    central.expire_enrolled();
     end_identity(&folder);
     let given = UplinkOptions { token_file: Some(token_file.clone()), ..options(None) };
     let gateway = Gateway::start_with(&folder, given);
@@ -290,7 +291,6 @@ async fn where_neither_the_renewed_certificate_nor_the_expired_one_is_taken_a_ne
     assert!(status.error.is_some());
     assert_eq!(gateway.policies.current().revision, Some(bundle(1).held.revision), "requests are decided as before");
     assert_eq!(central.seen().enrolments, 1, "the token that was used is not tried again");
-    central.change(|state| state.lifetime_ms = 3_600_000);
     std::fs::write(&token_file, central.another_token()).expect("a token");
     until("it is enrolled anew", || gateway.uplink.status().connected && central.seen().enrolments == 2).await;
     until("all is well", || gateway.uplink.status().renewal_error.is_none()).await;

@@ -70,8 +70,8 @@ pub(super) struct Seen {
     /// What is said of the lifetime of certificates, in milliseconds; whatever it is, they are good for ever. A short one
     /// is half over at once, and is renewed whatever the machine's speed.
     pub(super) lifetime_ms: i64,
-    /// Certificates that were not renewed have expired: only Renew is answered.
-    pub(super) enrolled_expired: bool,
+    /// Certificates that have expired: only Renew is answered.
+    expired: Vec<Vec<u8>>,
     /// Renew is refused with this code.
     pub(super) refuse_to_renew: Option<&'static str>,
     acks: HashMap<u64, Progress>,
@@ -198,6 +198,13 @@ impl Central {
         self.shared.lock()
     }
 
+    /// The certificate of the last enrolment has expired.
+    pub(super) fn expire_enrolled(&self) {
+        let mut seen = self.shared.lock();
+        let der = seen.newest_enrolled.clone();
+        seen.expired.push(der);
+    }
+
     pub(super) fn change(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.shared.lock());
     }
@@ -270,7 +277,7 @@ impl Policies for Shared {
                     return Err(refused("certificate-unknown"));
                 }
                 seen.renewed_served += 1;
-            } else if seen.enrolled_expired && seen.newest_enrolled != *certificates[0] {
+            } else if seen.expired.iter().any(|der| *der == certificates[0].as_ref()) {
                 return Err(refused("certificate-expired"));
             } else {
                 seen.enrolled_served += 1;
