@@ -71,6 +71,7 @@ fn table(table: Table) -> Table {
         .needs(P::ReadOverview, routes!(stats::rest::convergence))
         .needs(P::ReadOverview, routes!(stats::rest::figures))
         .needs(P::ReadOverview, routes!(stats::rest::inventories))
+        .needs(P::ReadOverview, routes!(stats::rest::coverage))
         .needs(P::ReadOverview, routes!(gateways::rest::list))
         .needs(P::ReadGateways, routes!(gateways::rest::get))
         .needs(P::ManageGateways, routes!(gateways::rest::relabel))

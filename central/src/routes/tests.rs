@@ -11,8 +11,15 @@ use crate::operators;
 const OPEN: &[&str] = &["POST /session"];
 
 /// Routes that a viewer may use: their own session and the overview.
-const VIEWER: &[&str] =
-    &["GET /session", "DELETE /session", "GET /convergence", "GET /stats", "GET /inventories", "GET /gateways"];
+const VIEWER: &[&str] = &[
+    "GET /session",
+    "DELETE /session",
+    "GET /convergence",
+    "GET /stats",
+    "GET /inventories",
+    "GET /coverage",
+    "GET /gateways",
+];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -276,3 +276,110 @@ pub async fn inventories(
         .collect();
     Ok(Json(Inventories { inventories }))
 }
+
+/// How much of what is stored is encrypted, bucket by bucket.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Coverage {
+    /// At most 10,000.
+    pub coverage: Vec<BucketCoverage>,
+    /// There are more rows.
+    pub truncated: bool,
+}
+
+/// How much of a bucket is encrypted, as one gateway of its group last told. Gateways over one storage are never added
+/// up.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct BucketCoverage {
+    /// The storage.
+    pub storage_id: Uuid,
+    /// The gateway that told.
+    pub gateway: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Its encryption is switched on.
+    pub toggle: bool,
+    /// Every new object is encrypted.
+    pub encrypting: bool,
+    /// What asks for encryption, of all objects or of some.
+    pub because: String,
+    /// Objects known to be encrypted.
+    pub objects_encrypted: u64,
+    /// Objects known to be plain.
+    pub objects_plain: u64,
+    /// Objects of which it could not be told; null where the bucket was never looked through: then there may be any
+    /// number of others besides those that are known.
+    pub objects_unknown: Option<u64>,
+    /// Bytes of plaintext of the encrypted ones.
+    pub bytes_encrypted: u64,
+    /// Bytes of the plain ones.
+    pub bytes_plain: u64,
+    /// Seconds since the gateway told, by Central's clock.
+    pub age_s: u64,
+    /// Seconds since all of the bucket was last looked through; null where it never was. What was stored since by other
+    /// gateways, and what was deleted since, is not in the numbers.
+    pub looked_age_s: Option<u64>,
+}
+
+/// A bucket in the content of an inventory, as the store writes it.
+#[derive(Debug, Deserialize)]
+struct StoredBucket {
+    bucket: String,
+    toggle: bool,
+    encrypting: bool,
+    because: String,
+    objects_encrypted: u64,
+    objects_plain: u64,
+    objects_unknown: u64,
+    bytes_encrypted: u64,
+    bytes_plain: u64,
+    /// Absent in what was stored before gateways told it.
+    #[serde(default)]
+    looked_ms: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct StoredContent {
+    buckets: Vec<StoredBucket>,
+}
+
+/// How much of each bucket is encrypted, and how old that knowledge is.
+#[utoipa::path(get, path = "/coverage", tag = "statistics", responses((status = 200, body = Coverage)))]
+pub async fn coverage(
+    State(services): State<Services>,
+    Extension(_permit): Extension<Permit>,
+) -> Result<Json<Coverage>, Error> {
+    let now = OffsetDateTime::now_utc();
+    let mut coverage = Vec::new();
+    for row in store::inventories(&services.db).await? {
+        let content: StoredContent =
+            serde_json::from_value(row.content).map_err(|error| Error::corrupt("inventories", "content", error))?;
+        let age_s = u64::try_from((now - row.received_at).whole_seconds()).unwrap_or(0);
+        // Both by the gateway's clock.
+        let looked_before = |looked_ms: i64| {
+            let taken_s = row.taken_at.unix_timestamp();
+            u64::try_from(taken_s - looked_ms / 1_000).unwrap_or(0)
+        };
+        coverage.extend(content.buckets.into_iter().map(|bucket| {
+            let looked = bucket.looked_ms > 0;
+            BucketCoverage {
+                storage_id: row.storage_id,
+                gateway: row.gateway.clone(),
+                bucket: bucket.bucket,
+                toggle: bucket.toggle,
+                encrypting: bucket.encrypting,
+                because: bucket.because,
+                objects_encrypted: bucket.objects_encrypted,
+                objects_plain: bucket.objects_plain,
+                objects_unknown: looked.then_some(bucket.objects_unknown),
+                bytes_encrypted: bucket.bytes_encrypted,
+                bytes_plain: bucket.bytes_plain,
+                age_s,
+                looked_age_s: looked.then(|| age_s.saturating_add(looked_before(bucket.looked_ms))),
+            }
+        }));
+    }
+    let limit = usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let truncated = coverage.len() > limit;
+    coverage.truncate(limit);
+    Ok(Json(Coverage { coverage, truncated }))
+}

@@ -232,7 +232,9 @@ pub(super) async fn keep_aside(tx: &mut Tx, gateway: GatewayId, report: &Report,
 /// What a storage holds, unless something newer is known.
 pub(super) async fn put_inventory(tx: &mut Tx, gateway: GatewayId, inventory: &Inventory) -> Result<(), Error> {
     let taken = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inventory.taken_ms) * 1_000_000)
-        .map_err(|error| Error::internal("the time of an inventory", error))?;
+        .map_err(|error| Error::internal("the time of an inventory", error))?
+        // A clock that is ahead must not shut out the gateways that take the inventory after it.
+        .min(OffsetDateTime::now_utc());
     sqlx::query!(
         "insert into inventories as known (storage_id, gateway_id, taken_at, content) values ($1, $2, $3, $4)
          on conflict (storage_id) do update
@@ -260,6 +262,7 @@ fn content(inventory: &Inventory) -> serde_json::Value {
                 "because": bucket.because, "objects_encrypted": bucket.objects_encrypted,
                 "objects_plain": bucket.objects_plain, "objects_unknown": bucket.objects_unknown,
                 "bytes_encrypted": bucket.bytes_encrypted, "bytes_plain": bucket.bytes_plain,
+                "looked_ms": bucket.looked_ms,
             })
         })
         .collect();

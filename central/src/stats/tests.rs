@@ -220,6 +220,63 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
         (known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]),
         ("gateway-1", &20.into())
     );
+    // A clock that is far ahead shuts nobody out.
+    let ahead = (OffsetDateTime::now_utc() + Duration::days(300)).unix_timestamp() * 1_000;
+    one.report(&with(ahead, 30)).await.expect("merged");
+    let now = (OffsetDateTime::now_utc() + Duration::SECOND).unix_timestamp() * 1_000;
+    other.report(&with(now, 40)).await.expect("merged");
+    let known = store::inventories(&database.pool).await.expect("inventories");
+    assert_eq!(known[0].content["buckets"][0]["objects_encrypted"], 40);
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn coverage_says_how_old_it_is_and_what_is_not_known() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let gateway = central.gateway("gateway-1").await;
+    let taken_ms = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
+    let looked = BucketState {
+        bucket: "looked".to_owned(),
+        toggle: true,
+        encrypting: true,
+        because: "toggle".to_owned(),
+        objects_encrypted: 5,
+        objects_unknown: 2,
+        bytes_encrypted: 500,
+        looked_ms: taken_ms - 60_000,
+        ..BucketState::default()
+    };
+    let never = BucketState { bucket: "never".to_owned(), objects_plain: 3, bytes_plain: 30, ..BucketState::default() };
+    let mut told = report(Uuid::new_v4(), 1, 1, 1);
+    told.inventory = Some(Inventory {
+        storage_id: StorageId::random(),
+        taken_ms,
+        buckets: vec![looked, never],
+        kms: Vec::new(),
+        backends: Vec::new(),
+    });
+    gateway.report(&told).await.expect("merged");
+    let axum::Json(answer) =
+        rest::coverage(axum::extract::State(central.services.clone()), axum::Extension(Central::permit()))
+            .await
+            .expect("coverage");
+    assert!(!answer.truncated);
+    let [looked, never] = answer.coverage.as_slice() else { panic!("{answer:?}") };
+    assert_eq!((looked.bucket.as_str(), looked.gateway.as_str()), ("looked", "gateway-1"));
+    assert_eq!((looked.objects_encrypted, looked.objects_unknown, looked.bytes_encrypted), (5, Some(2), 500));
+    let (age, looked_age) = (looked.age_s, looked.looked_age_s.expect("it was looked through"));
+    assert_eq!(looked_age - age, 60, "by the clock of the gateway");
+    assert_eq!((never.objects_plain, never.objects_unknown, never.looked_age_s), (3, None, None));
+    sqlx::query("update inventories set received_at = received_at - interval '1 hour'")
+        .execute(&database.pool)
+        .await
+        .expect("older");
+    let axum::Json(answer) =
+        rest::coverage(axum::extract::State(central.services.clone()), axum::Extension(Central::permit()))
+            .await
+            .expect("coverage");
+    assert!(answer.coverage[0].age_s >= 3_600);
     central.stop().await;
 }
 
