@@ -175,6 +175,8 @@ pub(crate) enum PolicyCommand {
 pub(crate) enum GatewayCommand {
     /// List the gateways with state, connection and revision.
     List,
+    /// Show one gateway as it sees itself: what is wrong, and how it stands with Central.
+    Status,
     /// Make a one-use enrolment token.
     Token {
         /// The name that the gateway will have.
@@ -307,6 +309,9 @@ pub(crate) struct StatsArgs {
     /// Only what was counted since: RFC 3339, or a duration before now such as 2h.
     #[arg(long, value_name = "T")]
     pub(crate) since: Option<String>,
+    /// Instead: how much of what is stored is encrypted, bucket by bucket, and how old that knowledge is.
+    #[arg(long, conflicts_with_all = ["by", "since"])]
+    pub(crate) coverage: bool,
 }
 
 #[derive(Subcommand)]

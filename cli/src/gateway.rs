@@ -25,6 +25,12 @@ pub(crate) async fn run(command: GatewayCommand, targets: &Targets, out: &Output
                 table(&rows, &["name", "state", "connection", "version", "revision", "effective_revision", "refusal"])
             });
         }
+        GatewayCommand::Status => {
+            let gateway = targets.gateway()?;
+            let mut status = gateway.get(&["info"], &[]).await?;
+            status["central"] = gateway.get(&["central"], &[]).await?;
+            out.print(&status, shown);
+        }
         GatewayCommand::Token { name, ttl, label } => {
             let mut body = json!({ "ttl_seconds": ttl.as_secs(), "labels": labels(&label)? });
             if ttl.as_secs() == 0 {
@@ -41,6 +47,24 @@ pub(crate) async fn run(command: GatewayCommand, targets: &Targets, out: &Output
         GatewayCommand::Retire { name } => order(targets, out, &name, "retire").await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A gateway's own view for a person: what is wrong first.
+fn shown(status: &Value) -> String {
+    let troubles = match status["troubles"].as_array() {
+        Some(troubles) if !troubles.is_empty() => table(&status["troubles"], &["part", "message"]),
+        _ => "All is well.\n".to_owned(),
+    };
+    let scalars = |value: &Value| {
+        let plain =
+            value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_object() && !value.is_array());
+        fields(&plain.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into())
+    };
+    let failed = match status["failed_start"]["message"].as_str() {
+        Some(message) => format!("\nThe start before this one came to nothing: {message}\n"),
+        None => String::new(),
+    };
+    format!("{troubles}{failed}\nGateway\n{}\n\nCentral\n{}\n", scalars(status), scalars(&status["central"]))
 }
 
 async fn order(targets: &Targets, out: &Output, name: &str, order: &str) -> Result<(), Failure> {
@@ -65,6 +89,18 @@ fn labels(words: &[String]) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_gateway_comes_first() {
+        let mut status = json!({ "troubles": [], "version": "1", "central": { "connected": true, "labels": {} } });
+        assert!(shown(&status).starts_with("All is well."));
+        assert!(shown(&status).contains("connected  yes"));
+        status["troubles"] = json!([{ "part": "kms main", "message": "it does not answer" }]);
+        status["failed_start"] = json!({ "at_ms": 1, "message": "the port is taken" });
+        let text = shown(&status);
+        assert!(text.starts_with("PART"), "{text}");
+        assert!(text.contains("kms main") && text.contains("the port is taken"), "{text}");
+    }
 
     #[test]
     fn a_label_is_one_key_and_one_value() {

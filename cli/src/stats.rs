@@ -11,8 +11,27 @@ use crate::failure::Failure;
 use crate::output::{Output, table};
 use crate::target::Targets;
 
+/// A dash among the numbers is what is not known.
+const COVERAGE: [&str; 10] = [
+    "bucket",
+    "encrypting",
+    "because",
+    "objects_encrypted",
+    "objects_plain",
+    "objects_unknown",
+    "bytes_encrypted",
+    "bytes_plain",
+    "looked_age_s",
+    "age_s",
+];
+
 /// Carries the command out.
 pub(crate) async fn run(args: StatsArgs, targets: &Targets, out: &Output) -> Result<ExitCode, Failure> {
+    if args.coverage {
+        let coverage = targets.central()?.get(&["coverage"], &[]).await?;
+        out.print(&coverage, |coverage| table(&coverage["coverage"], &COVERAGE));
+        return Ok(ExitCode::SUCCESS);
+    }
     let since = args.since.map(|text| since(&text, OffsetDateTime::now_utc())).transpose()?;
     let mut query = Vec::new();
     if let Some(by) = args.by {
