@@ -98,13 +98,13 @@ impl PartSealer {
             return Err(SealError::TooLong { announced: self.part.plaintext_len });
         }
         self.begin(out);
+        let keep = plaintext.len() as u64 <= self.size.plain();
         while !plaintext.is_empty() {
-            let len = self.segments.next_len();
-            let last = self.segments.at_last();
-            if !last && self.segments.fresh() && plaintext.len() >= len {
-                out.push(self.segments.seal(&plaintext.split_to(len))?);
-            } else if self.segments.fill(&mut plaintext, len) && !last {
-                out.push(self.segments.seal_filled()?);
+            if self.segments.at_last() {
+                let len = self.segments.next_len();
+                self.segments.fill(&mut plaintext, len);
+            } else {
+                out.extend(self.segments.seal(&mut plaintext, keep)?);
             }
         }
         Ok(())

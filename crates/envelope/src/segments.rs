@@ -24,14 +24,17 @@ pub(crate) struct Segments {
     size: SegmentSize,
     plaintext_len: u64,
     index: u64,
-    filling: Option<Filling>,
+    gathered: Gathered,
     spare: Spare,
 }
 
-/// The next segment, put together from pieces: a buffer with room for its tag, and how much of it has come.
-struct Filling {
-    buffer: BytesMut,
-    filled: usize,
+/// What has come of the next segment.
+enum Gathered {
+    Nothing,
+    /// One piece, where it came: with a second that completes the segment it is sealed without a copy.
+    Piece(Bytes),
+    /// More: a buffer with room for the whole and its tag, and how much of it is filled.
+    Copied(BytesMut, usize),
 }
 
 impl Segments {
@@ -41,7 +44,7 @@ impl Segments {
 
     /// As [`new`](Self::new), from the segment at `index` on; for reading.
     pub(crate) fn starting_at(key: LessSafeKey, size: SegmentSize, plaintext_len: u64, index: u64) -> Self {
-        Self { key, size, plaintext_len, index, filling: None, spare: Spare::default() }
+        Self { key, size, plaintext_len, index, gathered: Gathered::Nothing, spare: Spare::default() }
     }
 
     /// Index of the next segment.
@@ -65,22 +68,31 @@ impl Segments {
 
     /// Whether nothing of the next segment has come yet, so that it can be taken whole from its slice.
     pub(crate) fn fresh(&self) -> bool {
-        self.filling.is_none()
+        matches!(self.gathered, Gathered::Nothing)
     }
 
     /// Moves bytes of the next segment, which has `len`, out of `input`; true once all of them have come.
     pub(crate) fn fill(&mut self, input: &mut Bytes, len: usize) -> bool {
-        let (room, spare) = (self.next_len() + TAG_LEN, &mut self.spare);
-        let filling = self.filling.get_or_insert_with(|| Filling { buffer: spare.take(room), filled: 0 });
-        let some = input.split_to((len - filling.filled).min(input.len()));
-        filling.buffer[filling.filled..filling.filled + some.len()].copy_from_slice(&some);
-        filling.filled += some.len();
-        filling.filled == len
+        let (mut buffer, filled) = self.copied();
+        let some = input.split_to((len - filled).min(input.len()));
+        buffer[filled..filled + some.len()].copy_from_slice(&some);
+        let filled = filled + some.len();
+        self.gathered = Gathered::Copied(buffer, filled);
+        filled == len
     }
 
-    fn filled(&mut self) -> BytesMut {
+    /// What was gathered, in a buffer with room for the whole segment and its tag, and how much that is.
+    fn copied(&mut self) -> (BytesMut, usize) {
         let room = self.next_len() + TAG_LEN;
-        self.filling.take().map_or_else(|| self.spare.take(room), |filling| filling.buffer)
+        match std::mem::replace(&mut self.gathered, Gathered::Nothing) {
+            Gathered::Nothing => (self.spare.take(room), 0),
+            Gathered::Piece(piece) => {
+                let mut buffer = self.spare.take(room);
+                buffer[..piece.len()].copy_from_slice(&piece);
+                (buffer, piece.len())
+            }
+            Gathered::Copied(buffer, filled) => (buffer, filled),
+        }
     }
 
     fn next_nonce(&mut self) -> Nonce {
@@ -89,20 +101,45 @@ impl Segments {
         nonce
     }
 
-    /// Seals the next segment from a slice of exactly its length.
-    pub(crate) fn seal(&mut self, plaintext: &[u8]) -> Result<Bytes, SealError> {
-        let mut sealed = self.spare.take(plaintext.len() + TAG_LEN);
+    /// Takes of `input` what belongs to the next segment, and gives that sealed once all of it has come. With `keep` the
+    /// first piece of a segment may be kept as it came: a small piece keeps the whole buffer that it is cut from.
+    pub(crate) fn seal(&mut self, input: &mut Bytes, keep: bool) -> Result<Option<Bytes>, SealError> {
+        let len = self.next_len();
+        let before = match &self.gathered {
+            Gathered::Nothing => 0,
+            Gathered::Piece(piece) => piece.len(),
+            Gathered::Copied(_, filled) => *filled,
+        };
+        let rest = len - before;
+        if input.len() < rest {
+            if before == 0 && keep {
+                self.gathered = Gathered::Piece(std::mem::take(input));
+            } else {
+                self.fill(input, len);
+            }
+            return Ok(None);
+        }
+        let rest = input.split_to(rest);
         let nonce = self.next_nonce();
-        let (body, tag) = sealed.split_at_mut(plaintext.len());
-        self.key
-            .seal_out_of_place_scatter(nonce, Aad::empty(), plaintext, body, &[], tag)
-            .map_err(|_| SealError::Crypto)?;
-        Ok(self.spare.lend(sealed))
+        let sealed = match std::mem::replace(&mut self.gathered, Gathered::Nothing) {
+            Gathered::Copied(mut buffer, filled) => {
+                let (start, end) = buffer.split_at_mut(filled);
+                self.key.seal_in_place_scatter(nonce, Aad::empty(), start, &rest, end).map(|()| buffer)
+            }
+            gathered => {
+                let piece = if let Gathered::Piece(piece) = gathered { piece } else { Bytes::new() };
+                let (first, second) = if piece.is_empty() { (&rest, &piece) } else { (&piece, &rest) };
+                let mut buffer = self.spare.take(len + TAG_LEN);
+                let (start, end) = buffer.split_at_mut(first.len());
+                self.key.seal_out_of_place_scatter(nonce, Aad::empty(), first, start, second, end).map(|()| buffer)
+            }
+        };
+        Ok(Some(self.spare.lend(sealed.map_err(|_| SealError::Crypto)?)))
     }
 
-    /// Seals the next segment, all of which was [filled](Self::fill) in.
+    /// Seals the last segment, all of which was [filled](Self::fill) in.
     pub(crate) fn seal_filled(&mut self) -> Result<Bytes, SealError> {
-        let mut sealed = self.filled();
+        let (mut sealed, _) = self.copied();
         let len = self.next_len();
         let nonce = self.next_nonce();
         let (body, room) = sealed.split_at_mut(len);
@@ -123,7 +160,7 @@ impl Segments {
 
     /// Opens the next segment, all of which was [filled](Self::fill) in. `None`: it is not authentic.
     pub(crate) fn open_filled(&mut self) -> Option<Bytes> {
-        let mut opened = self.filled();
+        let (mut opened, _) = self.copied();
         let nonce = self.next_nonce();
         let len = self.key.open_in_place(nonce, Aad::empty(), &mut opened).ok()?.len();
         Some(self.spare.lend(opened).split_to(len))
