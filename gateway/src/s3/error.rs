@@ -1,7 +1,7 @@
 //! What a client is told when its request is refused: an S3 error, as XML. Causes stay in the log.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use crate::upstream::{self, Body, UpstreamError};
@@ -19,6 +19,8 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// Whether the client is told to try again.
     pub retry: bool,
+    /// Of a refused range: how many bytes the object has.
+    pub object_len: Option<u64>,
 }
 
 macro_rules! codes {
@@ -52,8 +54,6 @@ codes! {
     invalid_part = 400 "InvalidPart";
     /// The parts are not in ascending order.
     invalid_part_order = 400 "InvalidPartOrder";
-    /// The range begins behind the end.
-    invalid_range = 416 "InvalidRange";
     /// Something of ours or of the storage is broken.
     internal = 500 "InternalError";
     /// The body has no length.
@@ -81,12 +81,19 @@ codes! {
 impl Error {
     /// A refusal without a source.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), source: None, retry: false }
+        Self { status, code, message: message.into(), source: None, retry: false, object_len: None }
     }
 
     /// 503 with Retry-After: not now. Nothing was stored.
     pub fn slow_down(message: impl Into<String>) -> Self {
         Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", message) }
+    }
+
+    /// 416: the range has nothing of the object, which has `len` bytes. Clients that read on learn its end from it
+    /// (RFC 9110, section 15.5.17).
+    pub fn invalid_range(len: u64) -> Self {
+        let message = format!("The requested range is not satisfiable; the object has {len} bytes");
+        Self { object_len: Some(len), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message) }
     }
 
     /// Adds the cause, for the log.
@@ -128,6 +135,10 @@ impl Error {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         if self.retry {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if let Some(len) = self.object_len {
+            let range = HeaderValue::from_str(&format!("bytes */{len}")).expect("digits are a header value");
+            response.headers_mut().insert(CONTENT_RANGE, range);
         }
         response
     }

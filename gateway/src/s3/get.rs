@@ -170,7 +170,7 @@ impl Front {
         let object = self.open(granted, &request.key, stored, metadata, with_footer).await?;
         let len = object.plaintext_len();
         let range = match part {
-            None => wanted.of(len).map_err(|error| with_length(error, len))?,
+            None => wanted.of(len)?,
             Some(number) => {
                 let range = part_of(&object, number)?;
                 (!range.is_empty()).then_some(range)
@@ -293,7 +293,7 @@ impl Front {
         {
             let stored = Stored::read(seen.headers().clone(), None, keys)?;
             let len = metadata.plaintext_len(stored.len).map_err(unreadable)?;
-            return Err(with_length(Error::invalid_range("The requested range is not satisfiable"), len).into());
+            return Err(Error::invalid_range(len).into());
         }
         Ok(client_response(StatusCode::RANGE_NOT_SATISFIABLE, headers::to_client(&head), body))
     }
@@ -327,14 +327,6 @@ pub(super) fn part_number(request: &Request) -> Result<Option<u16>, Error> {
 /// Whether the client asks for checksums.
 pub(super) fn wants_checksums(request: &Request) -> bool {
     request.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
-}
-
-/// The refusal of a range says how long the object is.
-pub(super) fn with_length(mut error: Error, len: u64) -> Error {
-    if error.status == StatusCode::RANGE_NOT_SATISFIABLE {
-        error.message = format!("The requested range is not satisfiable; the object has {len} bytes");
-    }
-    error
 }
 
 fn content_length(headers: &HeaderMap) -> u64 {

@@ -6,7 +6,7 @@ use http::{Method, Request as HttpRequest, Response, StatusCode};
 
 use super::access::Granted;
 use super::error::Error;
-use super::get::{Conditions, part_number, part_of, wants_checksums, with_length};
+use super::get::{Conditions, part_number, part_of, wants_checksums};
 use super::open::{Failed, Stored, shown_headers};
 use super::put::{client_response, unreadable};
 use super::range::{Wanted, content_range};
@@ -100,7 +100,7 @@ impl Front {
         let range = match (part, &object) {
             (Some(number), Some(object)) => Some(part_of(object, number)?),
             (Some(_), None) => None,
-            (None, _) => wanted.of(len).map_err(|error| with_length(error, len))?,
+            (None, _) => wanted.of(len)?,
         };
         let shown_len = range.as_ref().map_or(len, |range| range.end - range.start);
         let kms = metadata

@@ -44,7 +44,7 @@ impl Wanted {
             Self::Suffix(count) => len.saturating_sub(count)..len,
         };
         if range.start >= range.end {
-            return Err(Error::invalid_range("The requested range is not satisfiable"));
+            return Err(Error::invalid_range(len));
         }
         Ok(Some(range))
     }
