@@ -239,6 +239,9 @@ impl Front {
         }
         let salt = *part.salt.as_bytes();
         let held = len < MIN_PART || number == LAST;
+        if held {
+            self.still_open(opened).await?;
+        }
         let trailers = request.trailers.clone();
         let sink = Sink::Part(Box::new(sealer));
         let (mut upload, ending) = Upload::new(body, len, declared, trailers, sink, false, Box::new(|_| ()));

@@ -304,6 +304,17 @@ impl Front {
         Ok(Some(opened))
     }
 
+    /// `NoSuchUpload` where an upload that is remembered here has ended at another member. Asked where the storage
+    /// would not say so by itself.
+    pub(super) async fn still_open(&self, opened: &Opened) -> Result<(), Error> {
+        let state = self.group.system().get(&name(&opened.id, "upload"), MAX_STATE).await.map_err(unreachable)?;
+        if state.is_none() {
+            self.uploads.drop(&opened.id);
+            return Err(gone());
+        }
+        Ok(())
+    }
+
     /// Notes that an upload began plain.
     pub(super) async fn keep_plain(&self, about: About, note: Note) -> Result<(), Error> {
         let object = name(&about.id(), "plain");
@@ -348,6 +359,9 @@ impl Front {
             let sealed = URL_SAFE_NO_PAD.decode(coded).map_err(|_| unreadable("a part record is not Base64"))?;
             let plain = open_record(&opened.data_key, &part_context(&opened.id), &sealed).map_err(unopened)?;
             records.push(PartRecord::decode(&plain).ok_or_else(|| unreadable("a part record is not one"))?);
+        }
+        if records.is_empty() {
+            self.still_open(opened).await?;
         }
         records.sort_by_key(|record| (record.number, record.at_ms));
         Ok(records)
