@@ -49,7 +49,7 @@ impl Front {
         match head.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
             StatusCode::RANGE_NOT_SATISFIABLE if self.may_be_due(&granted.document, &request.bucket) => {
-                return self.beyond(request, granted, head.headers, body).await;
+                return self.beyond(request, granted, head.headers, body, wanted, part).await;
             }
             StatusCode::NOT_MODIFIED if self.may_be_due(&granted.document, &request.bucket) => {
                 return Ok(self.unmodified(request, granted, &conditions, &head.headers).await?);
@@ -82,7 +82,7 @@ impl Front {
             begins => begins == Some(true),
         };
         let (document, bucket, key) = (&granted.document, &request.bucket, &request.key);
-        if begins || (start > 0 && self.known_sealed(document, bucket, key, &stored.headers).await) {
+        if begins || self.known_sealed(document, bucket, key, &stored.headers).await {
             // Its metadata was stripped: what lies there is not what was stored as plain.
             let whole = (head.status == StatusCode::OK).then_some(body);
             return self.get_sealed(request, granted, &stored, None, whole, wanted, part).await;
@@ -274,13 +274,16 @@ impl Front {
         Ok(client_response(status, head, opening.boxed_unsync()))
     }
 
-    /// The storage says that the range lies behind the end; of an encrypted object the end is another one.
+    /// The storage says that the range lies behind the end; of an encrypted object the end is another one. It is opened, so
+    /// that the length that is told is authentic: who reads on takes it for the end.
     async fn beyond(
         &self,
         request: &Request,
         granted: &Granted,
         head: HeaderMap,
         body: Body,
+        wanted: Wanted,
+        part: Option<u16>,
     ) -> Result<Response<Body>, Failed> {
         let version: Vec<_> = request.pairs().into_iter().filter(|(name, _)| *name == "versionId").collect();
         let target = upstream::uri(&granted.place.bucket, Some(&request.key), &version);
@@ -291,9 +294,8 @@ impl Front {
         if seen.status() == StatusCode::OK
             && let Some(metadata) = headers::sealed_metadata(seen.headers()).map_err(unreadable)?
         {
-            let stored = Stored::read(seen.headers().clone(), None, keys)?;
-            let len = metadata.plaintext_len(stored.len).map_err(unreadable)?;
-            return Err(Error::invalid_range(len).into());
+            let stored = Stored::read(seen.headers().clone(), request.query("versionId"), keys)?;
+            return self.get_sealed(request, granted, &stored, Some(&metadata), None, wanted, part).await;
         }
         Ok(client_response(StatusCode::RANGE_NOT_SATISFIABLE, headers::to_client(&head), body))
     }

@@ -162,6 +162,10 @@ impl Front {
         stored: &Stored,
         range: Range<u64>,
     ) -> Result<Response<Body>, Failed> {
+        if range.end > stored.len {
+            // Not a change under our feet: there is less than the layout demands.
+            return Err(unopened(OpenError::Truncated { missing: range.end - stored.len }).into());
+        }
         let version = stored.version.as_deref().map(|version| ("versionId", version));
         let target = upstream::uri(&place.bucket, Some(key), version.as_slice());
         let mut request = upstream::request(Method::GET, target);
@@ -237,7 +241,8 @@ fn former_place(document: &Document, bucket: &str, key: &str) -> Option<envelope
     envelope::Place::new(former.former_bucket.as_bytes(), key.as_bytes()).ok()
 }
 
-fn no_key(error: crate::keys::KeysError) -> Error {
+/// The KEK cannot be had: for now, or because its record is not authentic.
+pub(super) fn no_key(error: crate::keys::KeysError) -> Error {
     let message = format!("The object is encrypted, and its key cannot be had: {error}.");
     if error.is_transient() {
         Error::slow_down(message).because(error)
@@ -327,13 +332,30 @@ impl HttpBody for Opening {
                     message = error.message,
                     "read breaks off: the stored object is not what was sealed"
                 );
-                return Poll::Ready(Some(Err(error.message.into())));
+                return Poll::Ready(Some(Err(ReadFailed { message: error.message, retry: error.retry }.into())));
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// Why a body that is read ends in an error. Whoever stores it as a copy tells the client so: it is not the client's body
+/// that broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct ReadFailed {
+    message: String,
+    /// The storage broke off: it may go well the next time.
+    retry: bool,
+}
+
+impl ReadFailed {
+    /// For the client of the copy.
+    pub(super) fn refusal(&self) -> Error {
+        if self.retry { Error::slow_down(&self.message) } else { Error::internal(&self.message) }
     }
 }
 

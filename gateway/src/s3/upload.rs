@@ -21,6 +21,7 @@ use s3s::TrailingHeaders;
 use super::checksum::{Declared, Hasher, Verifier};
 use super::error::Error;
 use super::guard::ChunkError;
+use super::open::ReadFailed;
 use crate::upstream::{Body, BodyError};
 
 /// What is made of the plaintext.
@@ -251,6 +252,9 @@ pub(super) fn broken(error: &BodyError) -> Error {
             ChunkError::Incomplete => Error::incomplete_body(chunk.to_string()),
             ChunkError::Malformed | ChunkError::TooLarge => Error::invalid_request(chunk.to_string()),
         };
+    }
+    if let Some(read) = error.downcast_ref::<ReadFailed>() {
+        return read.refusal();
     }
     let text = error.to_string();
     if text.contains("Sha256Mismatch") {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Front;
 use super::super::access::Granted;
 use super::super::error::Error;
-use super::super::open::unopened;
+use super::super::open::{no_key, unopened};
 use super::super::request::Request;
 use crate::system::SystemError;
 
@@ -293,9 +293,7 @@ impl Front {
         let parsed = envelope::Upload::from_bytes(&upload).map_err(|error| unopened(error.into()))?;
         let place = envelope::Place::new(granted.place.bucket.as_bytes(), key.as_bytes())
             .map_err(|error| Error::internal("The key is no place for an object.").because(error))?;
-        let kek = self.keys.open(parsed.header().kek_record()).await.map_err(|error| {
-            Error::slow_down("The key of the upload cannot be had. Try again later.").because(error)
-        })?;
+        let kek = self.keys.open(parsed.header().kek_record()).await.map_err(no_key)?;
         let data_key = parsed.header().open(&kek, &Expected::At(&place)).map_err(unopened)?;
         let note = open_record(&data_key, &note_context(&id, &upload), &note).map_err(unopened)?;
         let note = serde_json::from_slice(&note).map_err(|_| unreadable("not the JSON of a note"))?;
