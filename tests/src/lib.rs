@@ -5,6 +5,7 @@
 //!    │ .sealgate(args)   the command line, against the ready file
 //!    │ .python(script)   boto3 in its current version, with the endpoint and the keys of the ready file
 //!    │ .kill(child)      -9, and wait until it is there again        .rest(…), .scrape(…)   plain HTTP
+//!    │ .story(name)      suite/stories/NAME.py: the same with `harness.py`, for what takes more than a few lines
 //!    └ drop              SIGTERM, and a failure if a process stays
 //! ```
 
@@ -77,6 +78,9 @@ pub enum Target {
     /// Central.
     Central,
 }
+
+/// How long one story may take on a busy machine: it moves some hundred megabytes.
+pub const STORY: Duration = Duration::from_mins(8);
 
 /// A running `sealgate dev`.
 pub struct Dev {
@@ -174,6 +178,35 @@ impl Dev {
             .env("AWS_SECRET_ACCESS_KEY", text("secret_key"))
             .env_remove("AWS_PROFILE");
         Ok(command)
+    }
+
+    /// Runs `suite/stories/NAME.py`, which is to exit with 0; what it prints.
+    pub fn story(&self, name: &str, args: &[&str]) -> Result<String> {
+        let stories = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/stories");
+        let gateway = &self.ready["gateways"][0];
+        let text = |name: &str| gateway[name].as_str().unwrap_or_default().to_owned();
+        // timeout(1) ends a story that hangs, with what it started.
+        let output = Command::new("timeout")
+            .args(["--kill-after=10", &STORY.as_secs().to_string()])
+            .arg(python()?)
+            .arg(stories.join(name).with_extension("py"))
+            .args(args)
+            .env("SEALGATE_READY_FILE", &self.ready_file)
+            .env("SEALGATE_PROGRAM", program("sealgate")?)
+            .env("SEALGATE_READER", stories.join("../../../docs/reader/read_object.py"))
+            .env("AWS_ACCESS_KEY_ID", text("access_key"))
+            .env("AWS_SECRET_ACCESS_KEY", text("secret_key"))
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            // Neither the configuration of whoever runs the tests, nor files beside the sources.
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env_remove("AWS_PROFILE")
+            .stdin(Stdio::null())
+            .output()?;
+        let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "the story {name} failed ({}):\n{said}\n{failed}", output.status);
+        Ok(said.into_owned())
     }
 
     /// Ends it as Ctrl-C does; an error if it does not end well.
