@@ -180,10 +180,12 @@ fn connection(
         let service = service.clone();
         async move {
             // hyper sends no `100 Continue` where there is no body to read. botocore, which asks for it also before an
-            // empty body, then misreads the next answer on the connection: it gets no next one.
-            let unanswered = request.headers().contains_key(http::header::EXPECT) && request.body().is_end_stream();
+            // empty body, then misreads the next answer on the connection: it gets no next one. A body that was refused
+            // before it was sent does not come at all, and hyper closes: whoever keeps connections must know.
+            let expects = request.headers().contains_key(http::header::EXPECT);
+            let empty = request.body().is_end_stream();
             let mut response = service.answer(request, peer).await;
-            if unanswered {
+            if expects && (empty || !response.status().is_success()) {
                 let close = http::HeaderValue::from_static("close");
                 response.headers_mut().insert(http::header::CONNECTION, close);
             }
