@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 use tests::{Dev, program, python};
 
-/// `sealgate object decrypt`, and the reader that was written from the format's text alone.
+/// `sealgate object decrypt`, and the reader that was written from the format's text alone. Each writes to a file of its
+/// own beside `out`.
 fn readers(stored: &Path, out: &Path, key: &Path) -> Result<[(&'static str, Output); 2]> {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reader/read_object.py");
     let ours = Command::new(program("sealgate")?)
@@ -52,13 +53,13 @@ fn the_stored_file_and_the_rsa_key_give_the_plaintext_when_all_else_is_gone() ->
     ensure!(names.len() == 10, "{names:?}");
     for stored in names {
         let plain = std::fs::read(stored.with_extension("plain"))?;
-        let out = folder.path().join("out");
+        let out = stored.with_extension("out");
         for (name, output) in readers(&stored, &out, &key)? {
             ensure!(output.status.success(), "{}, {name}: {output:?}", stored.display());
             // Not shown: they are long.
             ensure!(std::fs::read(out.with_extension(name))? == plain, "{}, {name}: other bytes", stored.display());
         }
-        let out = folder.path().join("none");
+        let out = stored.with_extension("none");
         for (name, output) in readers(&stored, &out, &other)? {
             ensure!(output.status.code() == Some(1), "{}, {name}: {output:?}", stored.display());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
