@@ -45,6 +45,11 @@ fn the_stored_file_and_the_rsa_key_give_the_plaintext_when_all_else_is_gone() ->
     let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&other).arg("2048").output()?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 
+    // Neither reader writes over a file that is there.
+    let (good, none) = (folder.path().join("good"), folder.path().join("none"));
+    for made in [&good, &none] {
+        std::fs::create_dir(made)?;
+    }
     let mut names: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(&kept)? {
         names.push(entry?.path());
@@ -53,18 +58,19 @@ fn the_stored_file_and_the_rsa_key_give_the_plaintext_when_all_else_is_gone() ->
     ensure!(names.len() == 10, "{names:?}");
     for stored in names {
         let plain = std::fs::read(stored.with_extension("plain"))?;
-        let out = stored.with_extension("out");
-        for (name, output) in readers(&stored, &out, &key)? {
-            ensure!(output.status.success(), "{}, {name}: {output:?}", stored.display());
+        let name = stored.file_stem().context("a name")?;
+        let out = good.join(name);
+        for (reader, output) in readers(&stored, &out, &key)? {
+            ensure!(output.status.success(), "{}, {reader}: {output:?}", stored.display());
             // Not shown: they are long.
-            ensure!(std::fs::read(out.with_extension(name))? == plain, "{}, {name}: other bytes", stored.display());
+            ensure!(std::fs::read(out.with_extension(reader))? == plain, "{}, {reader}: other bytes", stored.display());
         }
-        let out = stored.with_extension("none");
-        for (name, output) in readers(&stored, &out, &other)? {
-            ensure!(output.status.code() == Some(1), "{}, {name}: {output:?}", stored.display());
+        let out = none.join(name);
+        for (reader, output) in readers(&stored, &out, &other)? {
+            ensure!(output.status.code() == Some(1), "{}, {reader}: {output:?}", stored.display());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             ensure!(said.contains("sha256:"), "the key that is needed is not named: {said}");
-            ensure!(!out.with_extension(name).exists(), "{name} left something behind");
+            ensure!(!out.with_extension(reader).exists(), "{reader} left something behind");
         }
     }
     Ok(())
