@@ -11,4 +11,5 @@ mod objects;
 mod policies;
 mod recovery;
 mod refusals;
+mod tamper;
 mod toggle;
