@@ -65,6 +65,10 @@ fn the_stored_file_and_the_rsa_key_give_the_plaintext_when_all_else_is_gone() ->
             // Not shown: they are long.
             ensure!(std::fs::read(out.with_extension(reader))? == plain, "{}, {reader}: other bytes", stored.display());
         }
+        // Whatever the object, the first look at its key record decides.
+        if name != "parts" && name != "full" {
+            continue;
+        }
         let out = none.join(name);
         for (reader, output) in readers(&stored, &out, &other)? {
             ensure!(output.status.code() == Some(1), "{}, {reader}: {output:?}", stored.display());

@@ -138,11 +138,12 @@ def is_sealed(bucket, key):
 
 
 def tree():
-    """Every file of the storage with its size, but for what changes by itself: locks and group revisions."""
+    """Every file of the storage with its size, but for what changes by itself: locks, group revisions, leases."""
+    changing = (".sealgate/locks", f"{SYSTEM}/objects/group", f"{SYSTEM}/objects/lease")
     files = {}
     for folder, folders, names in os.walk(STORAGE):
         relative = os.path.relpath(folder, STORAGE)
-        if relative.startswith((".sealgate/locks", f"{SYSTEM}/objects/group")):
+        if relative.startswith(changing):
             folders.clear()
             continue
         for name in names:

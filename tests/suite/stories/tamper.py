@@ -314,7 +314,7 @@ def moved(single):
         write_record(folder / "data", dict(single.record, key=key))
         at = there or Stored(bucket, key, single.body)
         at.restore()
-        message = read(bucket, key)[1]
+        message = read(bucket, key)[1] or "nothing"
         for name in (f"sealed/{single.key}", f"{bucket}/{key}"):
             assert name in message, f"moved: {message!r} does not name {name}"
         check(at, f"moved to {bucket}/{key}", f"not for {bucket}/{key}", touched=["bytes=0-9"], files=False)
