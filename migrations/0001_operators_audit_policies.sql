@@ -99,7 +99,7 @@ create table policy_revisions (
     created_at timestamptz not null default now(),
     created_by text not null,
     cause text not null constraint policy_revisions_cause_word
-        check (cause in ('edit', 'delete', 'apply', 'rollback', 'import')),
+        check (cause in ('edit', 'delete', 'apply', 'rollback', 'lineage')),
     -- The number whose content a rollback published again.
     restores bigint,
     constraint policy_revisions_pk primary key (lineage, number)

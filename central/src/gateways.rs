@@ -95,9 +95,9 @@ impl State {
 pub enum Connection {
     /// Its stream is open and it speaks.
     Connected,
-    /// Its stream is closed or silent for more than three heartbeats.
+    /// Its stream is closed, or silent for more than three heartbeats and 2 s.
     Late,
-    /// Not heard for a minute, or never.
+    /// Never heard, or not for a minute or six heartbeats, whichever is longer.
     Lost,
 }
 
@@ -284,20 +284,15 @@ pub async fn note_refusal(
 
 /// A gateway that is ahead of Central.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     /// Its name.
-    pub gateway: String,
+    gateway: String,
     /// What it holds.
-    pub revision: Revision,
+    revision: Revision,
 }
 
-/// The gateways that hold more than the head, the furthest first. Central was restored from an older backup: edits are
-/// blocked until the newest set is imported from one of them, or a new lineage begins.
-pub async fn ahead_of_central(tx: &mut Tx) -> Result<Vec<Ahead>, Error> {
-    store::ahead(tx).await
-}
-
-/// An error where Central is behind the fleet. Called within the transaction of every edit, under the lock of the head.
+/// An error where Central is behind the fleet, as after a restore from an older backup: a gateway would refuse lower
+/// numbers than it holds. Called within the transaction of every edit, under the lock of the head.
 pub async fn refuse_when_behind(tx: &mut Tx) -> Result<(), Error> {
     let ahead = store::ahead(tx).await?;
     let Some(first) = ahead.first() else { return Ok(()) };
@@ -305,8 +300,8 @@ pub async fn refuse_when_behind(tx: &mut Tx) -> Result<(), Error> {
         Kind::Conflict,
         format!(
             "Central is behind the fleet: gateway {:?} holds revision {} of this lineage, which is newer than Central's own. \
-             Was Central restored from an older backup? Nothing was changed. Import the newest set from a gateway, or \
-             begin a new lineage.",
+             Was Central restored from an older backup? Nothing was changed. Look whether Central's set is what shall \
+             hold, then begin a new lineage with it: sealgate policy begin-lineage.",
             first.gateway, first.revision.number
         ),
     )
@@ -362,7 +357,11 @@ pub async fn order(
 ) -> Result<(), Error> {
     let gateway = db::transaction!(db, "order-gateway", async |tx| {
         let row = store::lock_by_name(tx, name).await?.ok_or_else(|| Error::not_found("gateway", name))?;
-        let state = order.apply(row.state)?;
+        let mut state = order.apply(row.state)?;
+        if order == Order::Resume && store::has_intruder(tx, row.id).await? {
+            // The suspension did not settle the quarantine.
+            state = State::Quarantined;
+        }
         if state == row.state {
             return Ok(row.id);
         }

@@ -6,9 +6,8 @@
 //!                                                         ▼ changes, audit record, NOTIFY
 //!                                                     revision n + 1 (whole set, immutable) ──▶ feed ──▶ grpc ──▶ gateways
 //! ```
-//! A revision is made only in `Policies::publish` and, the first of a new lineage, in [`Policies::begin_lineage`]; its
-//! number is the head's plus one under the head's row lock, so
-//! numbers have no gaps and no two editors overwrite each other.
+//! A revision is made by `Policies::publish`, or as the first of a new lineage by [`Policies::begin_lineage`]. Its number
+//! is the head's plus one under the head's row lock, so numbers have no gaps and no two editors overwrite each other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,7 +74,7 @@ impl Cause {
             Self::Delete => "delete",
             Self::Apply => "apply",
             Self::Rollback(_) => "rollback",
-            Self::Lineage => "import",
+            Self::Lineage => "lineage",
         }
     }
 
@@ -293,7 +292,7 @@ impl Policies {
         Ok(published)
     }
 
-    /// The one place where a revision is made. `plan` is pure: it may be asked again when transactions conflict.
+    /// Makes a revision, unless nothing changes. `plan` is pure: it may be asked again when transactions conflict.
     async fn publish(
         &self,
         permit: &Permit,

@@ -117,7 +117,8 @@ impl Progress {
 
 #[derive(clap::Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until the revision has come so far on every active gateway.
+    /// Wait until the revision has come so far on every active gateway that is connected, or, where none is, on all
+    /// that are active. Uploads in parts that were begun before finish as they were decided.
     #[arg(long, value_enum)]
     pub(crate) wait: Option<Progress>,
     /// How long to wait.
@@ -135,6 +136,9 @@ pub(crate) enum PolicyCommand {
         /// Delete every policy that is not in the files.
         #[arg(long)]
         prune: bool,
+        /// Apply only if the set is still at this revision, as `policy history` shows it; else nothing is changed.
+        #[arg(long, value_name = "N")]
+        if_revision: Option<u64>,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -158,6 +162,12 @@ pub(crate) enum PolicyCommand {
     /// Publish the content of an earlier revision as a new one.
     Rollback {
         revision: u64,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Publish Central's set as the first revision of a new lineage, which every gateway takes whatever it held: the
+    /// way out where Central was restored from a backup that is older than what the gateways hold.
+    BeginLineage {
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -195,6 +205,8 @@ pub(crate) enum GatewayCommand {
     Resume { name: String },
     /// Refuse the gateway for ever; its statistics stay.
     Retire { name: String },
+    /// End the quarantine of a gateway once its clone is dealt with: the next life that speaks is the gateway.
+    Release { name: String },
 }
 
 #[derive(Subcommand)]

@@ -69,9 +69,13 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
         text: String,
+        if_match: Option<&str>,
     ) -> Result<Value, Failure> {
-        let request =
+        let mut request =
             self.http.post(self.url(path)?).query(query).header("content-type", "application/yaml").body(text);
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
         Ok(self.send(request).await?.body)
     }
 

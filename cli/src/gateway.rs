@@ -45,6 +45,7 @@ pub(crate) async fn run(command: GatewayCommand, targets: &Targets, out: &Output
         GatewayCommand::Suspend { name } => order(targets, out, &name, "suspend").await?,
         GatewayCommand::Resume { name } => order(targets, out, &name, "resume").await?,
         GatewayCommand::Retire { name } => order(targets, out, &name, "retire").await?,
+        GatewayCommand::Release { name } => order(targets, out, &name, "release").await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -36,11 +36,18 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
                 text
             });
         }
-        PolicyCommand::Apply { files, prune, wait } => {
+        PolicyCommand::Apply { files, prune, if_revision, wait } => {
             let read = files::read(&files)?;
             let central = targets.central()?;
             let query: &[(&str, &str)] = if prune { &[("prune", "true")] } else { &[] };
-            let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?).await?;
+            let known = match if_revision {
+                Some(number) => {
+                    let set = central.get(&["policy-set"], &[]).await?;
+                    Some(format!("\"{number}@{}\"", set["lineage"].as_str().unwrap_or_default()))
+                }
+                None => None,
+            };
+            let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?, known.as_deref()).await?;
             published(out, &wait::until(&central, outcome, &wait).await?);
         }
         PolicyCommand::Delete { name, wait } => {
@@ -51,6 +58,12 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
         PolicyCommand::Rollback { revision, wait } => {
             let central = targets.central()?;
             let outcome = central.post(&["policy-set", "rollback"], &json!({ "revision": revision })).await?;
+            published(out, &wait::until(&central, outcome, &wait).await?);
+        }
+        PolicyCommand::BeginLineage { wait } => {
+            let central = targets.central()?;
+            let set = central.get(&["policy-set"], &[]).await?;
+            let outcome = central.post(&["policy-set", "lineage"], &json!({ "instead_of": set["lineage"] })).await?;
             published(out, &wait::until(&central, outcome, &wait).await?);
         }
         PolicyCommand::List => {
@@ -78,7 +91,7 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
         }
         PolicyCommand::Explain { file } => {
             let request = files::read_request(&file)?;
-            let explanation = targets.central()?.post_text(&["policy-set", "explain"], &[], request).await?;
+            let explanation = targets.central()?.post_text(&["policy-set", "explain"], &[], request, None).await?;
             out.print(&explanation, explained);
         }
     }

@@ -243,7 +243,7 @@ fn a_set_that_a_gateway_cannot_apply_is_shown_with_the_reason_and_the_last_good_
     let url = dev.ready["central"]["database_url"].as_str().context("a database")?;
     let sql = "begin;
         insert into policy_revisions (lineage, number, document, format, digest, created_by, cause)
-        select r.lineage, r.number + 1, r.document, 99, r.digest, 'a later version', 'import'
+        select r.lineage, r.number + 1, r.document, 99, r.digest, 'a later version', 'edit'
         from policy_revisions r join policy_head h using (lineage, number);
         update policy_head set number = number + 1; commit;";
     let done = Command::new("psql").args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]).output()?;

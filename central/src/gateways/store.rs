@@ -297,6 +297,14 @@ pub(super) async fn set_labels(
     db::exactly_one("set the labels of a gateway", &done)
 }
 
+/// Is a clone of the gateway known that nobody settled?
+pub(super) async fn has_intruder(tx: &mut Tx, gateway: GatewayId) -> Result<bool, Error> {
+    sqlx::query_scalar!(r#"select intruder_epoch is not null as "known!" from gateways where id = $1"#, gateway.0)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(|error| Error::database("look for a clone of a gateway", error))
+}
+
 /// Forgets both lives of a quarantine and the reports that were kept aside: the next life that speaks is the gateway,
 /// and its counters, being cumulative, bring everything. Open streams are no longer the newest and end.
 pub(crate) async fn settle(tx: &mut Tx, gateway: GatewayId) -> Result<(), Error> {

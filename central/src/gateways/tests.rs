@@ -68,7 +68,27 @@ async fn a_clone_is_quarantined_both_are_served_and_reports_are_kept_aside() {
     assert_eq!(actions, ["gateway.quarantined"]);
 
     let Services { db, fleet, .. } = &central.services;
-    order(db, fleet, &Central::permit(), "gateway-1", Order::Release, "the copy is gone").await.expect("settled");
+    let order = async |order: Order| {
+        super::order(db, fleet, &Central::permit(), "gateway-1", order, "the copy is gone").await.expect("carried out");
+    };
+    order(Order::Suspend).await;
+    order(Order::Resume).await;
+    assert_eq!(row(&database.pool).await.0, "quarantined", "a suspension settles nothing");
+    until("both are served again", async || {
+        for epoch in [first, second] {
+            let Ok(mut stream) = gateway.watch(hello(epoch, None, None)).await else { return false };
+            if stream.answer().await.is_err() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    let mut old = gateway.watch(hello(first, None, None)).await.expect("a stream");
+    old.answer().await.expect("served");
+    let mut clone = gateway.watch(hello(second, None, None)).await.expect("a stream");
+    clone.answer().await.expect("served");
+    order(Order::Release).await;
     assert_eq!(code(&old.end().await), "superseded", "it must say hello again");
     assert_eq!(code(&clone.end().await), "superseded");
     let mut settled = gateway.watch(hello(first, None, None)).await.expect("a stream");

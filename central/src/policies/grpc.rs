@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::enrolment;
 use crate::error::{Error, Kind};
 use crate::feed::{Feed, Head};
-use crate::gateways::{self, Attached, Ended, Fleet, Reached, Welcome};
+use crate::gateways::{self, Attached, Ended, Fleet, Reached};
 use crate::pki::{Pki, Presented};
 use crate::rpc;
 
@@ -126,7 +126,7 @@ impl Talk {
         for message in greeting {
             send(down, message.into()).await?;
         }
-        let mut due = position.answer(&welcome, &first, down).await?;
+        let mut due = position.answer(&first, down).await?;
         let ends_at = Instant::now() + self.remaining();
         let (mut window, mut messages) = (Instant::now(), 0);
         loop {
@@ -148,7 +148,7 @@ impl Talk {
                     let Ok(place) = place else { return Ok(()) };
                     due = false;
                     let newest = head.borrow_and_update().clone();
-                    if position.takes(&welcome, &newest) {
+                    if position.takes(&newest) {
                         position.given = Some(newest.held);
                         position.offered = Some(newest.held);
                         position.made_at = newest.made_at;
@@ -235,22 +235,22 @@ impl Talk {
 
 impl Position {
     /// Answers a hello at once where nothing is to be pushed; true where a bundle is due.
-    async fn answer(&mut self, welcome: &Welcome, head: &Head, down: &Down) -> Result<bool, Status> {
+    async fn answer(&mut self, head: &Head, down: &Down) -> Result<bool, Status> {
         if self.given == Some(head.held) {
             send(down, WatchDown::Current(head.held).into()).await?;
             return Ok(false);
         }
-        Ok(self.takes(welcome, head))
+        Ok(self.takes(head))
     }
 
-    /// Is this head to be pushed?
-    fn takes(&self, welcome: &Welcome, head: &Head) -> bool {
+    /// Is this head to be pushed? Never a number that is not higher in the lineage that the gateway holds, also not where
+    /// the gateway is ahead of Central.
+    fn takes(&self, head: &Head) -> bool {
         let given = self.given.as_ref();
         let backwards = given.is_some_and(|given| {
             given.revision.lineage == head.held.revision.lineage && given.revision.number >= head.held.revision.number
         });
-        let ahead = welcome.ahead && backwards;
-        !ahead && !backwards && self.refused != Some(head.held.digest)
+        !backwards && self.refused != Some(head.held.digest)
     }
 
     /// How far an ack brings the gateway; none where it speaks of a set that it was not given here.

@@ -1,4 +1,4 @@
-//! SQL of the policies. Only [`append`] makes a revision; the head's row lock makes the numbers gapless.
+//! SQL of the policies. Only [`append`] writes a revision; the head's row lock makes the numbers gapless.
 
 use ids::{Lineage, PolicyUid, Revision};
 use policy::Digest;

@@ -25,12 +25,15 @@ enum Standing {
 #[derive(Debug, PartialEq, Eq)]
 struct Missing {
     name: String,
+    /// As Central sees it: connected, late, lost.
+    connection: String,
     /// Why it refuses the revision; none: it lags.
     refusal: Option<String>,
 }
 
 /// Adds `waited` to the outcome of a change once its revision has come as far as `wait` asks, on every active gateway
-/// that is connected. The others follow when they connect.
+/// that is connected. The others follow when they connect. Where there are active gateways and none is connected, none
+/// has the revision: those are waited for.
 pub(super) async fn until(central: &Client, mut outcome: Value, wait: &WaitArgs) -> Result<Value, Failure> {
     let Some(progress) = wait.wait else { return Ok(outcome) };
     let revision = outcome["revision"].to_string();
@@ -72,17 +75,22 @@ fn judge(convergence: &Value, progress: &str) -> Standing {
         // Nobody is connected, as after a restart of Central: those heard a moment ago are about to come back.
         counted = active.iter().filter(late).copied().collect();
     }
+    if counted.is_empty() {
+        counted.clone_from(&active);
+    }
     let missing: Vec<Missing> = counted
         .iter()
         .filter(|gateway| gateway[progress].as_bool() != Some(true))
         .map(|gateway| {
+            let connection = text(gateway, "connection");
             let refusal = &gateway["refusal"];
             let words: Vec<String> = ["code", "item", "reason"]
                 .iter()
                 .map(|name| text(refusal, name))
                 .filter(|word| !word.is_empty())
                 .collect();
-            Missing { name: text(gateway, "name"), refusal: refusal.is_object().then(|| words.join(": ")) }
+            let refusal = refusal.is_object().then(|| words.join(": "));
+            Missing { name: text(gateway, "name"), connection, refusal }
         })
         .collect();
     if !missing.is_empty() {
@@ -99,7 +107,8 @@ fn failure(outcome: &Value, progress: &str, missing: &[Missing]) -> Failure {
         .iter()
         .map(|gateway| match &gateway.refusal {
             Some(reason) => format!("{} refuses it ({reason})", gateway.name),
-            None => format!("{} is behind", gateway.name),
+            None if gateway.connection == "connected" => format!("{} is behind", gateway.name),
+            None => format!("{} is not connected ({})", gateway.name, gateway.connection),
         })
         .collect();
     let revision = &outcome["revision"];
@@ -154,6 +163,20 @@ mod tests {
     #[test]
     fn where_nobody_is_connected_those_heard_a_moment_ago_are_waited_for() {
         let standing = of(&[gateway("a", "active", "late", false, &Value::Null)]);
-        assert_eq!(standing, Standing::Missing(vec![Missing { name: "a".into(), refusal: None }]));
+        let missing = Missing { name: "a".into(), connection: "late".into(), refusal: None };
+        assert_eq!(standing, Standing::Missing(vec![missing]));
+    }
+
+    #[test]
+    fn a_fleet_that_is_lost_has_not_converged() {
+        let standing = of(&[gateway("a", "active", "lost", false, &Value::Null)]);
+        let missing = Missing { name: "a".into(), connection: "lost".into(), refusal: None };
+        assert_eq!(standing, Standing::Missing(vec![missing]));
+    }
+
+    #[test]
+    fn without_an_active_gateway_there_is_nobody_to_wait_for() {
+        let standing = of(&[gateway("a", "pending", "lost", false, &Value::Null)]);
+        assert_eq!(standing, Standing::Done { gateways: Vec::new(), passed_over: Vec::new() });
     }
 }

@@ -26,7 +26,7 @@ pub struct Facts<'a> {
     pub tags: &'a [(String, String)],
     /// `object.storageClass`; `STANDARD` when the client sent none.
     pub storage_class: &'a str,
-    /// `request.principal`: the access key ID's owner; empty for anonymous requests.
+    /// `request.principal`: the access key ID; empty for anonymous requests.
     pub principal: &'a str,
     /// `request.operation`: the S3 operation, such as `PutObject`, `CopyObject`, `CreateMultipartUpload`, `PostObject`.
     /// When an upload is judged again at its completion, the operation stays `CreateMultipartUpload`.

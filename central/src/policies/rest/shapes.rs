@@ -143,7 +143,7 @@ pub struct Entry {
     pub created_at: OffsetDateTime,
     /// Who made it.
     pub created_by: String,
-    /// edit, delete, apply, rollback or import.
+    /// edit, delete, apply, rollback or lineage.
     pub cause: String,
     /// The number whose content a rollback published again.
     pub restores: Option<u64>,
