@@ -55,7 +55,7 @@ use crate::keys::Keys;
 use crate::snapshot::Policies;
 use crate::state::ledger::Ledger;
 use crate::stats::{Stats, UpstreamResult};
-use crate::upstream::{Body, Upstream, Upstreams};
+use crate::upstream::{Body, Upstream, UpstreamError, Upstreams};
 use error::Error;
 
 pub use footers::Footers;
@@ -104,7 +104,7 @@ pub struct Settings {
 }
 
 impl Front {
-    /// Sends a request to a storage and counts it.
+    /// Sends a request to a storage and counts it, with the bytes that were announced both ways.
     pub(crate) async fn send(&self, upstream: &Upstream, request: HttpRequest<Body>) -> Result<Response<Body>, Error> {
         let sent = request.body().size_hint().exact().unwrap_or_default();
         let result = upstream.call(request).await;
@@ -117,9 +117,11 @@ impl Front {
                 };
                 (word, response.body().size_hint().exact().unwrap_or_default())
             }
+            // The request's own body may have failed: that is no fault of the storage.
+            Err(UpstreamError::Broken { .. } | UpstreamError::Request { .. }) => (UpstreamResult::Broken, 0),
             Err(_) => (UpstreamResult::Unreachable, 0),
         };
-        self.stats.upstream(upstream.name(), result_word, sent, got);
+        self.stats.upstream(upstream.name(), result_word, got, sent);
         result.map_err(Error::from)
     }
 }

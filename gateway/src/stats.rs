@@ -77,8 +77,10 @@ pub enum UpstreamResult {
     ClientError,
     /// 5xx.
     ServerError,
-    /// No answer.
+    /// No answer: the storage cannot be reached, or does not answer in time.
     Unreachable,
+    /// The exchange broke off: the connection, or the body that a client sent.
+    Broken,
 }
 
 impl UpstreamResult {
@@ -89,6 +91,7 @@ impl UpstreamResult {
             Self::ClientError => "client_error",
             Self::ServerError => "server_error",
             Self::Unreachable => "unreachable",
+            Self::Broken => "broken",
         }
     }
 }
@@ -196,14 +199,14 @@ impl Stats {
         self.shared.metrics.kek_wraps.set(i64::try_from(wraps).unwrap_or(i64::MAX));
     }
 
-    /// Counts a request to a backend, with its body bytes both ways.
-    pub fn upstream(&self, backend: &str, result: UpstreamResult, bytes_in: u64, bytes_out: u64) {
+    /// Counts a request to a backend, with the bytes of the body that it answered and of the one that it was sent.
+    pub fn upstream(&self, backend: &str, result: UpstreamResult, received: u64, sent: u64) {
         let mut calls = self.calls();
         let backend = known_or_other(calls.upstreams.keys().map(|(name, _)| name.as_str()), backend);
         let entry = calls.upstreams.entry((backend, result.as_str().to_owned())).or_default();
         entry.0 += 1;
-        entry.1 = entry.1.saturating_add(bytes_in);
-        entry.2 = entry.2.saturating_add(bytes_out);
+        entry.1 = entry.1.saturating_add(received);
+        entry.2 = entry.2.saturating_add(sent);
         calls.unsaved = true;
         calls.unreported = true;
     }

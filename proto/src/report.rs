@@ -71,7 +71,7 @@ pub struct KmsCount {
 pub struct UpstreamCount {
     /// Name of the backend.
     pub backend: String,
-    /// `ok`, `client_error`, `server_error` or `unreachable`.
+    /// `ok`, `client_error`, `server_error`, `unreachable`, or `broken` (the connection or the client's body).
     pub result: String,
     /// How many.
     pub requests: u64,

@@ -69,7 +69,7 @@ pub(super) fn register(stats: &Stats, registry: &mut Registry) {
     metrics.show_revision(None, None);
     registry.register_with_unit(
         "request_duration",
-        "Time from the head of an S3 request to the end of its response",
+        "Time from the head of an S3 request to the head of its response: an upload with its body, a download without",
         Unit::Seconds,
         metrics.requests.clone(),
     );
