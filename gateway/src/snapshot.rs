@@ -195,7 +195,8 @@ impl Drop for Generation {
 }
 
 /// The snapshot that one write is decided by. While it lives, no later revision is effective: hold it until the write
-/// has ended, whichever way, and no longer.
+/// has ended, whichever way, and no longer. A request that is over may leave a write behind that the storage still
+/// commits: its intent holds a share.
 pub struct DecisionGuard {
     snapshot: Arc<Snapshot>,
     _generation: Arc<Generation>,
@@ -209,6 +210,11 @@ impl Deref for DecisionGuard {
 }
 
 impl DecisionGuard {
+    /// Another hold on the decision, for what may go on after the request.
+    pub fn share(&self) -> Self {
+        Self { snapshot: Arc::clone(&self.snapshot), _generation: Arc::clone(&self._generation) }
+    }
+
     /// The snapshot, to be kept beyond the write.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot)

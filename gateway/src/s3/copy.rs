@@ -201,14 +201,15 @@ impl Front {
             Some(etag) => crate::stats::Fact::Etag { etag: etag.to_owned(), size: stored.len },
             None => crate::stats::Fact::None,
         };
-        let pending = self.stats.intent(crate::stats::Intent {
+        let intent = crate::stats::Intent {
             bucket: &request.bucket,
             key: &request.key,
             policy: permit.counted_policy(),
             outcome: permit.outcome(),
             bytes: stored.len,
             fact,
-        });
+        };
+        let pending = self.stats.intent(intent).holding(permit.guard().share());
         let response = self.forward(request, granted, head, upstream::empty()).await?;
         let (head, body) = response.into_parts();
         let body = self.answer(body).await?;

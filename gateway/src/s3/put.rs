@@ -200,11 +200,13 @@ impl Front {
         let (stats, slot) = (self.stats.clone(), slot.clone());
         let (bucket, key) = (request.bucket.clone(), request.key.clone());
         let (outcome, policy) = (permit.outcome(), permit.counted_policy().map(str::to_owned));
+        let decided = permit.guard().share();
         Box::new(move |verified: &Verified| {
             let etag = || verified.md5.clone().map(|etag| Fact::Etag { etag, size: bytes });
             let fact = fact.or_else(etag).unwrap_or(Fact::None);
             let policy = policy.as_deref();
-            slot.set(stats.intent(Intent { bucket: &bucket, key: &key, policy, outcome, bytes, fact }));
+            let intent = Intent { bucket: &bucket, key: &key, policy, outcome, bytes, fact };
+            slot.set(stats.intent(intent).holding(decided));
         })
     }
 

@@ -26,6 +26,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ids::Outcome;
 use tokio::sync::Notify;
@@ -43,6 +44,7 @@ pub use totals::{Count, OTHER};
 const CLOCK_MS: i64 = 2_000;
 /// How long after the end of its request a write may still be committed by the storage.
 const GRACE_MS: i64 = 5_000;
+const GRACE: Duration = Duration::from_millis(GRACE_MS.unsigned_abs());
 /// Bounds of what a record holds; longer texts are cut, since they only identify.
 const MAX_TEXT: usize = 4 * 1024;
 
@@ -90,6 +92,7 @@ pub struct Pending {
     journal: Journal,
     id: u64,
     told: bool,
+    held: Option<Box<dyn Send + Sync>>,
 }
 
 /// An object as the storage shows it to a HEAD.
@@ -193,7 +196,7 @@ impl Journal {
         let open = inner.contest(open);
         inner.live.insert(id);
         inner.append(Record::Intent { id, open });
-        Pending { journal: self.clone(), id, told: false }
+        Pending { journal: self.clone(), id, told: false, held: None }
     }
 
     fn outcome(&self, id: u64, other: Option<(Outcome, u64)>) {
@@ -416,6 +419,13 @@ impl Open {
 }
 
 impl Pending {
+    /// Holds `what` for as long as the write may take place: until its outcome, or, where it is dropped without one, for
+    /// as long as the storage may still be at work.
+    pub fn holding(mut self, what: impl Send + Sync + 'static) -> Self {
+        self.held = Some(Box::new(what));
+        self
+    }
+
     /// The storage committed the write: it counts as intended.
     pub fn done(mut self) {
         self.told = true;
@@ -437,8 +447,15 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if !self.told {
-            self.journal.abandon(self.id);
+        if self.told {
+            return;
+        }
+        self.journal.abandon(self.id);
+        if let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                tokio::time::sleep(GRACE).await;
+                drop(held);
+            });
         }
     }
 }

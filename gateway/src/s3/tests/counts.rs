@@ -68,6 +68,25 @@ async fn an_upload_whose_completion_was_answered_to_nobody_counts_once() {
 }
 
 #[tokio::test]
+async fn a_write_that_the_storage_may_still_commit_keeps_newer_policies_from_being_effective() {
+    let storage = Storage::new();
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
+    let client = gateway.client(ADMIN);
+    client.send(Method::PUT, "plain", "", &[], &[], b"").await;
+    relay.rule(|request| if request.method() == Method::PUT { Act::Lose } else { Act::Pass });
+    let lost = presigned(&gateway, ADMIN, "PUT", "/plain/k");
+    let answer = exchange(&gateway, &format!("PUT {lost}"), &[("content-length", "1")], b"x").await;
+    assert!(answer.contains("503 "), "{answer}");
+    gateway.apply(1, &[("all", "effect: encrypt")]);
+    let policies = &gateway.front.policies;
+    assert!(!policies.is_effective(), "a write decided before may be under way");
+    assert!(policies.effective(&policies.current()).await, "it is over by now");
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
 async fn a_completion_that_the_gateway_refuses_leaves_nothing_open() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
