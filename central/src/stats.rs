@@ -75,7 +75,9 @@ impl Stats {
             let state = store::bearer(tx, from).await?;
             if state == State::Quarantined {
                 store::keep_aside(tx, from.gateway, report, ASIDE).await?;
-                return Ok((Outcome::Aside, report.sequence, 0));
+                // Where it stands is told also now: a store that was restored finds out by it.
+                let mark = store::lock_mark(tx, from.gateway, report.series).await?;
+                return Ok((Outcome::Aside, mark, 0));
             }
             let mark = store::lock_mark(tx, from.gateway, report.series).await?;
             if report.sequence <= mark {
@@ -99,7 +101,8 @@ impl Stats {
             Ok((outcome, merged_up_to, missing)) => {
                 self.outcomes.count(outcome, missing);
                 let want_full = outcome == Outcome::Gap && !report.full;
-                Ok(ReportAck { merged_up_to, want_full, next_interval_ms: None })
+                let aside = outcome == Outcome::Aside;
+                Ok(ReportAck { merged_up_to, want_full, next_interval_ms: None, aside })
             }
             Err(error) => {
                 self.outcomes.failed(&error);

@@ -15,6 +15,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -105,7 +106,6 @@ pub struct Stats {
 struct Shared {
     journal: Journal,
     counters: Arc<Counters>,
-    series: Uuid,
     epoch: Epoch,
     calls: Mutex<Calls>,
     /// Serialises flushes.
@@ -124,6 +124,9 @@ struct Calls {
 
 /// What the store has, as far as the next flush needs it.
 struct Kept {
+    series: Uuid,
+    /// The store has a baseline, and whether it was taken at the start of this life.
+    baseline: Option<bool>,
     sequence: u64,
     reported_ms: i64,
     spooled: Spooled,
@@ -142,6 +145,8 @@ impl Stats {
         let journal = Journal::open(state.folder(), &mut stored)?;
         let calls = Calls { kms: stored.kms, upstreams: stored.upstreams, unsaved: false, unreported: true };
         let kept = Kept {
+            series: stored.series,
+            baseline: counters.baseline()?.map(|_| false),
             sequence: stored.sequence,
             reported_ms: stored.reported_ms,
             spooled: stored.spooled,
@@ -154,7 +159,6 @@ impl Stats {
         let shared = Shared {
             journal,
             counters,
-            series: stored.series,
             epoch: state.epoch(),
             calls: Mutex::new(calls),
             kept: Mutex::new(kept),
@@ -163,7 +167,37 @@ impl Stats {
         let stats = Self { shared: Arc::new(shared) };
         // At once: from here on a power loss is found out, and what was replayed is in the store.
         stats.flush(false)?;
+        if stats.kept().baseline.is_none() {
+            stats.take_baseline()?;
+        }
         Ok(stats)
+    }
+
+    /// Holds what is counted now for what was there before this life.
+    fn take_baseline(&self) -> Result<(), StateError> {
+        let mut kept = self.kept();
+        let report = self.cumulative(&kept);
+        self.shared.counters.set_baseline(Some(&report.to_bytes()))?;
+        kept.baseline = Some(true);
+        Ok(())
+    }
+
+    /// Every cumulative value, as a report.
+    fn cumulative(&self, kept: &Kept) -> Report {
+        let calls = self.calls();
+        Report {
+            epoch: self.shared.epoch,
+            series: kept.series,
+            sequence: kept.sequence.max(1),
+            start_ms: 0,
+            end_ms: now_ms(),
+            full: true,
+            objects: self.shared.journal.counts().iter().map(|(key, count)| object_count(key, *count)).collect(),
+            kms: calls.kms.iter().map(kms_count).collect(),
+            upstreams: calls.upstreams.iter().map(upstream_count).collect(),
+            inventory: None,
+            gap_ms: self.shared.journal.gap_ms(),
+        }
     }
 
     /// Registers every metric of the gateway.
@@ -295,7 +329,7 @@ impl Stats {
         let end_ms = now_ms().max(kept.reported_ms);
         let report = Report {
             epoch: self.shared.epoch,
-            series: self.shared.series,
+            series: kept.series,
             sequence: kept.sequence + 1,
             start_ms: if kept.reported_ms == 0 { end_ms } else { kept.reported_ms },
             end_ms,
@@ -381,7 +415,85 @@ impl Stats {
         Ok(())
     }
 
+    /// Central has merged a report of this life: what was there before is told, and need not be known apart any more.
+    /// Blocks on the disk the first time.
+    pub(crate) fn merged(&self) -> Result<(), StateError> {
+        let mut kept = self.kept();
+        if kept.baseline.is_some() {
+            self.shared.counters.set_baseline(None)?;
+            kept.baseline = None;
+        }
+        Ok(())
+    }
+
+    /// Begins a new series, after the store went backwards: Central has merged later reports of the series than this store
+    /// knows, so that its values mean nothing to Central any more. The new series counts what was counted since: the
+    /// lives of which Central has merged nothing. Blocks on the disk.
+    pub(crate) fn begin_series(&self) -> Result<(), StateError> {
+        let mut kept = self.kept();
+        let base = match self.shared.counters.baseline()? {
+            Some(bytes) if bytes.is_empty() => None,
+            Some(bytes) => Some(
+                Report::from_bytes(&bytes)
+                    .map_err(|error| StateError::Record { table: "meta", reason: format!("the baseline: {error}") })?,
+            ),
+            // Of what this life has counted Central has a part: rather none of it than some of it twice.
+            None => Some(self.cumulative(&kept)),
+        };
+        let (mut objects, mut kms, mut upstreams) = (HashMap::new(), KmsCalls::new(), UpstreamCalls::new());
+        let mut gap_ms = 0;
+        if let Some(base) = base {
+            for count in base.objects {
+                let key = key(&count.bucket, Some(&count.policy), count.outcome, count.direction);
+                objects.insert(key, Cumulative { objects: count.objects, bytes: count.bytes });
+            }
+            kms.extend(base.kms.into_iter().map(|count| ((count.kms, count.operation, count.result), count.calls)));
+            upstreams.extend(
+                base.upstreams
+                    .into_iter()
+                    .map(|count| ((count.backend, count.result), (count.requests, count.bytes_in, count.bytes_out))),
+            );
+            gap_ms = base.gap_ms;
+        }
+        let series = Uuid::new_v4();
+        let mut calls = self.calls();
+        let mut left = (calls.kms.clone(), calls.upstreams.clone());
+        left.0.retain(|key, calls| {
+            *calls = calls.saturating_sub(kms.get(key).copied().unwrap_or_default());
+            *calls > 0
+        });
+        left.1.retain(|key, (requests, bytes_in, bytes_out)| {
+            let (told, told_in, told_out) = upstreams.get(key).copied().unwrap_or_default();
+            *requests = requests.saturating_sub(told);
+            *bytes_in = bytes_in.saturating_sub(told_in);
+            *bytes_out = bytes_out.saturating_sub(told_out);
+            *requests > 0
+        });
+        self.shared.journal.begin_series(series, &objects, gap_ms, |changes, position, gap_ms| {
+            self.shared.counters.flush(&Flush {
+                changes,
+                position,
+                kms: left.0.clone(),
+                upstreams: left.1.clone(),
+                gap_ms,
+                boot: kept.boot.clone(),
+                now_ms: now_ms(),
+                series: Some(series),
+                ..Flush::default()
+            })
+        })?;
+        (calls.kms, calls.upstreams, calls.unreported) = (left.0, left.1, true);
+        drop(calls);
+        kept.series = series;
+        kept.baseline = Some(false);
+        kept.sequence = 0;
+        kept.spooled = Spooled::default();
+        self.show_spool(kept.spooled);
+        Ok(())
+    }
+
     /// Sequence of the last report that was made.
+    #[cfg(test)]
     pub(crate) fn last_sequence(&self) -> u64 {
         self.kept().sequence
     }

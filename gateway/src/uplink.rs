@@ -117,6 +117,8 @@ pub struct Status {
     pub spool_bytes: u64,
     /// When Central last acknowledged a report, Unix milliseconds.
     pub reported_ms: Option<i64>,
+    /// Central takes this gateway for a clone of itself, and keeps its reports aside until an administrator has settled it.
+    pub quarantined: bool,
     /// Milliseconds of which no statistics are known, after losses of power.
     pub gap_ms: u64,
     /// Writes whose outcome is still being looked up.
@@ -186,6 +188,7 @@ struct Noted {
     name: Option<String>,
     refusal: Option<Refused>,
     reported_ms: Option<i64>,
+    quarantined: bool,
     report_interval: Option<Duration>,
 }
 
@@ -268,6 +271,7 @@ impl Shared {
             reports_waiting,
             spool_bytes,
             reported_ms: noted.reported_ms,
+            quarantined: noted.quarantined,
             gap_ms: self.stats.gap_ms(),
             unsettled: self.stats.unsettled() as u64,
             journal_failing: self.stats.journal_failing(),

@@ -163,6 +163,8 @@ pub struct ReportAck {
     pub want_full: bool,
     /// Milliseconds until the next report; none: as before.
     pub next_interval_ms: Option<u64>,
+    /// The report was kept aside, since the gateway is in quarantine: it is not merged, and need not be sent again.
+    pub aside: bool,
 }
 
 impl TryFrom<wire::Report> for Report {
@@ -406,6 +408,7 @@ impl TryFrom<wire::ReportAck> for ReportAck {
             merged_up_to: sent.merged_up_to,
             want_full: sent.want_full,
             next_interval_ms: crate::watch::interval("ReportAck.next_interval_ms", sent.next_interval_ms)?,
+            aside: sent.aside,
         })
     }
 }
@@ -416,6 +419,7 @@ impl From<ReportAck> for wire::ReportAck {
             merged_up_to: ack.merged_up_to,
             want_full: ack.want_full,
             next_interval_ms: ack.next_interval_ms.unwrap_or(0),
+            aside: ack.aside,
         }
     }
 }

@@ -125,7 +125,7 @@ proptest! {
 #[test]
 fn a_report_is_read_as_it_was_written() {
     assert_eq!(Report::from_bytes(&report().to_bytes()), Ok(report()));
-    let ack = ReportAck { merged_up_to: 7, want_full: true, next_interval_ms: Some(100) };
+    let ack = ReportAck { merged_up_to: 7, want_full: true, next_interval_ms: Some(100), aside: true };
     assert_eq!(ReportAck::try_from(wire::ReportAck::from(ack)), Ok(ack));
 }
 

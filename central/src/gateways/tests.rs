@@ -51,7 +51,7 @@ async fn a_clone_is_quarantined_both_are_served_and_reports_are_kept_aside() {
         .expect("both are shown");
     assert_eq!((known, intruder), (first.0, second.0));
     let ack = gateway.report(&report(series, 2, 9, 90)).await.expect("acknowledged");
-    assert_eq!(ack.merged_up_to, 2);
+    assert_eq!((ack.merged_up_to, ack.aside), (1, true), "where the series stands is told also now");
     let merged: i64 =
         sqlx::query_scalar("select objects from object_totals").fetch_one(&database.pool).await.expect("a total");
     assert_eq!(merged, 5, "kept aside, not merged");

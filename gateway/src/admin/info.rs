@@ -99,6 +99,11 @@ fn troubles(admin: &Admin) -> Vec<PartTrouble> {
     if let Some(error) = status.error {
         tell("central", format!("{} ({})", error.message, error.code));
     }
+    if status.quarantined {
+        let message =
+            "Central takes this gateway for a clone and keeps its reports aside until an administrator settles it";
+        tell("central", message.to_owned());
+    }
     if let Some(error) = status.renewal_error {
         tell("certificate", format!("{} ({})", error.message, error.code));
     }

@@ -1,7 +1,7 @@
 //! What outlives the process of the statistics: one database, one transaction per flush.
 //!
 //! ```text
-//! meta     series, position in the journal, next intent, sequence, boot, clean, gap
+//! meta     series, position in the journal, next intent, sequence, boot, clean, gap, baseline
 //! counts   Key → (objects, bytes)          cumulative as of `position`
 //! intents  id → Open                       without an outcome as of `position`
 //! kms, upstreams                           cumulative
@@ -25,6 +25,10 @@ const INTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("intents")
 const KMS: TableDefinition<'_, (&str, &str, &str), u64> = TableDefinition::new("kms");
 const UPSTREAMS: TableDefinition<'_, (&str, &str), (u64, u64, u64)> = TableDefinition::new("upstreams");
 const SPOOL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("spool");
+
+/// What the counts were before the lives of which Central has merged nothing: an encoded report; empty: nothing. Absent
+/// while Central has merged something of this life.
+const BASELINE: &str = "baseline";
 
 /// Format of the tables; another one is refused, not guessed.
 const FORMAT: u64 = 1;
@@ -76,6 +80,8 @@ pub(crate) struct Flush {
     pub(crate) now_ms: i64,
     /// A report made of exactly these counts: sequence, end, bytes.
     pub(crate) report: Option<(u64, i64, Vec<u8>)>,
+    /// A new series begins with these counts, which are all: what the store has of the one before goes.
+    pub(crate) series: Option<Uuid>,
 }
 
 /// How much waits for Central.
@@ -193,6 +199,21 @@ impl Counters {
     /// Writes one flush. All of it is on the disk when this returns, or nothing of it is.
     pub(crate) fn flush(&self, flush: &Flush) -> Result<(), StateError> {
         self.write(|tx| {
+            if let Some(series) = flush.series {
+                for table in [
+                    tx.delete_table(COUNTS)?,
+                    tx.delete_table(KMS)?,
+                    tx.delete_table(UPSTREAMS)?,
+                    tx.delete_table(SPOOL)?,
+                ] {
+                    debug_assert!(table, "the tables are made with the database");
+                }
+                tx.open_table(SPOOL)?;
+                let mut meta = tx.open_table(META)?;
+                meta.insert("series", series.as_bytes().as_slice())?;
+                meta.insert("sequence", 0_u64.to_be_bytes().as_slice())?;
+                meta.insert(BASELINE, [].as_slice())?;
+            }
             let mut counts = tx.open_table(COUNTS)?;
             for (key, count) in &flush.changes.counts {
                 counts.insert(key.to_bytes().as_slice(), (count.objects, count.bytes))?;
@@ -257,6 +278,27 @@ impl Counters {
             Ok(())
         })?;
         Ok(left)
+    }
+
+    /// The baseline, where there is one.
+    pub(crate) fn baseline(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let read = || -> Result<_, Failure> {
+            let meta = self.db.begin_read()?.open_table(META)?;
+            Ok(meta.get(BASELINE)?.map(|value| value.value().to_vec()))
+        };
+        read().map_err(|failure| self.failed(failure))
+    }
+
+    /// Sets the baseline, or removes it.
+    pub(crate) fn set_baseline(&self, baseline: Option<&[u8]>) -> Result<(), StateError> {
+        self.write(|tx| {
+            let mut meta = tx.open_table(META)?;
+            match baseline {
+                Some(bytes) => meta.insert(BASELINE, bytes)?,
+                None => meta.remove(BASELINE)?,
+            };
+            Ok(())
+        })
     }
 
     /// A text that outlives the process, such as the last epoch that Central confirmed.

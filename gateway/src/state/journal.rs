@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use ids::Outcome;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::counters::Stored;
 use super::{FLUSH, StateError, boot_id, now_ms};
@@ -302,6 +303,33 @@ impl Journal {
             inner.totals.not_reported(counts);
         }
         inner.totals.not_saved(taken.changes);
+    }
+
+    /// Begins a new series: `base` and `base_gap_ms` were told by the one before and are taken away; what is open stays
+    /// open. `save` writes all of it to the store; where it fails, nothing has changed. Requests wait meanwhile: it is done
+    /// once in the life of a store, if ever.
+    pub(crate) fn begin_series(
+        &self,
+        series: Uuid,
+        base: &HashMap<Key, Count>,
+        base_gap_ms: u64,
+        save: impl FnOnce(Changes, Position, u64) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let mut inner = self.shared.lock();
+        let failed = |source| StateError::Io { path: self.shared.folder.clone(), source };
+        let writer = inner.writer.next_series(series).map_err(failed)?;
+        let before = inner.totals.clone();
+        inner.totals.subtract(base);
+        let changes = inner.totals.take_changes();
+        let gap_ms = inner.gap_ms.saturating_sub(base_gap_ms);
+        if let Err(error) = save(changes, writer.position(), gap_ms) {
+            inner.totals = before;
+            writer.discard().map_err(failed)?;
+            return Err(error);
+        }
+        inner.gap_ms = gap_ms;
+        inner.writer = writer;
+        Ok(())
     }
 
     /// Writes down that this process lives now; bounds when an open intent may have been committed, after a kill.

@@ -29,6 +29,16 @@ impl Stats {
     pub async fn settle(&self, look: &Look, within: Duration) {
         // What is not settled in time stays open, and is looked at again by `run`.
         let _ = tokio::time::timeout(within, self.settle_once(look)).await;
+        // What was settled belongs to the life before, too.
+        let stats = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            if stats.kept().baseline == Some(true) { stats.take_baseline() } else { Ok(()) }
+        });
+        match work.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "statistics cannot be written; counting goes on in memory"),
+            Err(error) => tracing::error!(%error, "the baseline of the statistics failed"),
+        }
     }
 
     /// Returns whether something is left to be looked at again.

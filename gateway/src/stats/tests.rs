@@ -210,3 +210,47 @@ fn the_metrics_have_the_names_that_scripts_rely_on() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
 }
+
+#[test]
+fn a_new_series_has_what_was_counted_in_the_lives_of_which_nothing_was_merged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, stats) = open(&folder);
+    for _ in 0..5 {
+        plain(&stats, "a", 10);
+    }
+    stats.kms_call("prod", "wrap", true);
+    stats.make_report(false, None).expect("a report");
+    stats.merged().expect("written");
+    drop((state, stats));
+    // A life without Central, cut off; then the one that finds out.
+    let (state, stats) = open(&folder);
+    plain(&stats, "a", 10);
+    stats.kms_call("prod", "wrap", true);
+    drop(stats.intent(intent("k", Fact::None)));
+    stats.flush(false).expect("written");
+    plain(&stats, "b", 1);
+    drop((state, stats));
+    let (state, stats) = open(&folder);
+    plain(&stats, "a", 10);
+    let series = stats.kept().series;
+    stats.begin_series().expect("begun");
+    assert_ne!(stats.kept().series, series);
+    assert_eq!((stats.last_sequence(), stats.spooled()), (0, (0, 0)));
+    let known = |stats: &Stats| {
+        let counts = stats.counts().into_iter();
+        counts.map(|(key, count)| (key.bucket.to_string(), count.objects, count.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&stats), [("a".into(), 2, 20), ("b".into(), 1, 1)]);
+    assert_eq!(stats.unsettled(), 1, "what is open stays open");
+    plain(&stats, "a", 10);
+    drop((state, stats));
+    // A kill loses nothing of it.
+    let (_state, stats) = open(&folder);
+    assert_eq!(known(&stats), [("a".into(), 3, 30), ("b".into(), 1, 1)]);
+    assert_eq!(stats.unsettled(), 1);
+    assert_eq!(stats.make_report(false, None).expect("a report"), Some(1));
+    let report = reports(&stats).remove(0);
+    assert!(report.full && report.series != series);
+    assert_eq!(report.kms[0].calls, 1);
+    assert_eq!(report.objects.iter().map(|count| count.objects).sum::<u64>(), 4);
+}

@@ -180,18 +180,30 @@ impl Reporter<'_> {
         if ack.want_full {
             self.shared.full_report.store(true, Ordering::Release);
         }
+        self.shared.noted().quarantined = ack.aside;
+        // Reports are sent one at a time: only a later life of this store can have sent a later one.
+        if ack.merged_up_to > sequence {
+            tracing::error!(
+                merged = ack.merged_up_to,
+                sequence,
+                "the local store went backwards, as one that was restored from a backup: a new series of counts begins"
+            );
+            let stats = self.shared.stats.clone();
+            let begun = off_thread(move || stats.begin_series()).await;
+            begun.map_err(|error| Failure::new("local", error.to_string()))?;
+            self.shared.want_full_report();
+            return Ok(());
+        }
+        if ack.aside {
+            return self.forget(sequence).await;
+        }
         if ack.merged_up_to < sequence {
             return Err(Failure::new("behind", "Central did not merge the report"));
         }
-        let made = self.shared.stats.last_sequence();
-        if ack.merged_up_to > made {
-            tracing::error!(
-                merged = ack.merged_up_to,
-                made,
-                "Central has merged more than this store has reported: was it restored from a backup?"
-            );
-        }
-        self.forget(ack.merged_up_to.min(made)).await
+        let stats = self.shared.stats.clone();
+        let noted = off_thread(move || stats.merged()).await;
+        noted.map_err(|error| Failure::new("local", error.to_string()))?;
+        self.forget(sequence).await
     }
 
     async fn forget(&self, sequence: u64) -> Result<(), Failure> {

@@ -226,6 +226,67 @@ async fn reports_are_sent_until_acknowledged_and_a_lost_acknowledgement_doubles_
 }
 
 #[tokio::test]
+async fn a_store_that_was_restored_from_a_backup_counts_on_and_nothing_is_lost_or_doubled() {
+    let central = Central::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&folder, Some(&central.token()));
+    let count = async |gateway: &Gateway, more: u64| {
+        let before = central.seen().objects("b");
+        for _ in 0..more {
+            gateway.count();
+        }
+        until("all is merged", || central.seen().objects("b") == before + more).await;
+        until("all is acknowledged", || gateway.stats.spooled() == (0, 0)).await;
+    };
+    count(&gateway, 5).await;
+    gateway.stop().await;
+    let backup = copy(folder.path());
+    let gateway = Gateway::start(&folder, None);
+    for _ in 0..4 {
+        count(&gateway, 3).await;
+    }
+    let later = gateway.stats.last_sequence();
+    gateway.stop().await;
+    // Away from Central for a life, then back.
+    let state = State::open(backup.path()).expect("the folder is ours");
+    let stats = Stats::open(&state).expect("readable statistics");
+    assert!(stats.last_sequence() + 1 < later);
+    for _ in 0..2 {
+        stats.count(Count { bucket: "b", policy: None, outcome: Outcome::Plain, direction: Direction::In, bytes: 10 });
+    }
+    stats.flush(true).expect("written");
+    drop((state, stats));
+    let gateway = Gateway::start(&backup, None);
+    until("what was counted away from it is merged", || central.seen().objects("b") == 5 + 12 + 2).await;
+    count(&gateway, 7).await;
+    gateway.stop().await;
+    // The new series goes on.
+    let gateway = Gateway::start(&backup, None);
+    count(&gateway, 1).await;
+    gateway.stop().await;
+    assert_eq!(central.seen().objects("b"), 5 + 12 + 2 + 7 + 1);
+}
+
+/// A copy of everything below a folder.
+fn copy(from: &Path) -> TempDir {
+    fn below(from: &Path, to: &Path) {
+        for entry in std::fs::read_dir(from).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let target = to.join(path.file_name().expect("a name"));
+            if path.is_dir() {
+                std::fs::create_dir(&target).expect("a folder");
+                below(&path, &target);
+            } else {
+                std::fs::copy(&path, &target).expect("a copy");
+            }
+        }
+    }
+    let to = tempfile::tempdir().expect("a folder");
+    below(from, to.path());
+    to
+}
+
+#[tokio::test]
 async fn a_report_that_is_rejected_gives_way_to_a_full_one() {
     let central = Central::start().await;
     central.change(|state| state.reject_reports = 1);

@@ -69,6 +69,16 @@ impl Writer {
         self.at.offset > ROTATE
     }
 
+    /// A writer of the next segment, for another series. This one is left as it is.
+    pub(super) fn next_series(&self, series: Uuid) -> io::Result<Self> {
+        Self::begin(&self.folder, series, self.at.segment + 1)
+    }
+
+    /// Removes the segment of a writer that was not used.
+    pub(super) fn discard(self) -> io::Result<()> {
+        fs::remove_file(path(&self.folder, self.at.segment))
+    }
+
     pub(super) fn rotate(&mut self) -> io::Result<()> {
         let (file, at) = create(&self.folder, self.series, self.at.segment + 1)?;
         self.file = file;

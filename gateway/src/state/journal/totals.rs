@@ -164,6 +164,19 @@ impl Totals {
         Changes { counts, opened, closed, next_id: self.next_id }
     }
 
+    /// Takes away what an earlier series has told, and holds everything that is left for unwritten and unreported. Keys
+    /// of which nothing is left are gone.
+    pub(super) fn subtract(&mut self, base: &HashMap<Key, Count>) {
+        self.counts.retain(|key, count| {
+            let base = base.get(key).copied().unwrap_or_default();
+            count.objects = count.objects.saturating_sub(base.objects);
+            count.bytes = count.bytes.saturating_sub(base.bytes);
+            *count != Count::default()
+        });
+        self.unsaved = self.counts.keys().cloned().collect();
+        self.unreported = self.unsaved.clone();
+    }
+
     /// The changes were not written.
     pub(super) fn not_saved(&mut self, changes: Changes) {
         self.unsaved.extend(changes.counts.into_iter().map(|(key, _)| key));

@@ -75,8 +75,9 @@ pub(super) struct Seen {
     /// Renew is refused with this code.
     pub(super) refuse_to_renew: Option<&'static str>,
     acks: HashMap<u64, Progress>,
-    mark: u64,
-    merged: BTreeMap<(String, String, String), u64>,
+    /// By series.
+    marks: HashMap<uuid::Uuid, u64>,
+    merged: BTreeMap<(uuid::Uuid, String, String, String), u64>,
     renewed: Vec<Vec<u8>>,
     used: Vec<String>,
     newest_enrolled: Vec<u8>,
@@ -88,7 +89,7 @@ impl Seen {
     }
 
     pub(super) fn objects(&self, bucket: &str) -> u64 {
-        self.merged.iter().filter(|((found, ..), _)| found == bucket).map(|(_, objects)| objects).sum()
+        self.merged.iter().filter(|((_, found, ..), _)| found == bucket).map(|(_, objects)| objects).sum()
     }
 }
 
@@ -363,17 +364,20 @@ impl Reports for Shared {
         if seen.reject_reports > 0 {
             seen.reject_reports -= 1;
             // As it would be after the one that is dropped: the gap is not the gateway's.
-            seen.mark = report.sequence;
+            seen.marks.insert(report.series, report.sequence);
             return Err(Status::invalid_argument("rejected"));
         }
-        if report.sequence > seen.mark {
-            seen.gaps += usize::from(report.sequence > seen.mark + 1);
+        let series = report.series;
+        let mark = seen.marks.get(&series).copied().unwrap_or(0);
+        if report.sequence > mark {
+            seen.gaps += usize::from(report.sequence > mark + 1);
             // The first report of a life is full in effect; here only what was asked for counts.
             seen.full_reports += usize::from(report.full && report.sequence > 1);
-            seen.mark = report.sequence;
+            seen.marks.insert(series, report.sequence);
             for count in report.objects {
-                let key = (count.bucket, count.policy, count.outcome.to_string());
-                seen.merged.insert(key, count.objects);
+                let key = (series, count.bucket, count.policy, count.outcome.to_string());
+                let objects = seen.merged.entry(key).or_default();
+                *objects = count.objects.max(*objects);
             }
         }
         if seen.lose_acks > 0 {
@@ -381,7 +385,8 @@ impl Reports for Shared {
             return Err(Status::unavailable("the answer is lost"));
         }
         let want_full = std::mem::take(&mut seen.want_full);
-        let ack = ReportAck { merged_up_to: seen.mark, want_full, next_interval_ms: None };
+        let merged_up_to = seen.marks[&series];
+        let ack = ReportAck { merged_up_to, want_full, next_interval_ms: None, aside: false };
         Ok(Response::new(ack.into()))
     }
 }
