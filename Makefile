@@ -19,9 +19,10 @@ run: build
 build: setup-run
 	cargo build --release --locked --bin sealgate --bin sealgate-gateway --bin sealgate-central
 
-# Every test. The binaries that the tests start are those of the same profile.
+# Every test. The binaries that the tests start are built with them: apart, half of the dependencies would be built
+# twice, since tests ask for further features of some.
 test: setup-test
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace --bins --tests
 	SEALGATE_PYTHON=$(PYTHON) SEALGATE_TOOLS=$(CURDIR)/.tools cargo nextest run --locked --workspace --no-fail-fast $(ARGS)
 
 # Formatting, lints, documentation, licences, generated files.
