@@ -199,7 +199,7 @@ impl Drop for Generation {
 /// commits: its intent holds a share.
 pub struct DecisionGuard {
     snapshot: Arc<Snapshot>,
-    _generation: Arc<Generation>,
+    generation: Arc<Generation>,
 }
 
 impl Deref for DecisionGuard {
@@ -211,8 +211,9 @@ impl Deref for DecisionGuard {
 
 impl DecisionGuard {
     /// Another hold on the decision, for what may go on after the request.
+    #[must_use]
     pub fn share(&self) -> Self {
-        Self { snapshot: Arc::clone(&self.snapshot), _generation: Arc::clone(&self._generation) }
+        Self { snapshot: Arc::clone(&self.snapshot), generation: Arc::clone(&self.generation) }
     }
 
     /// The snapshot, to be kept beyond the write.
@@ -260,7 +261,7 @@ impl Policies {
     /// The set in force, for a write that is decided by it now.
     pub fn begin(&self) -> DecisionGuard {
         let current = self.read();
-        DecisionGuard { snapshot: Arc::clone(&current.snapshot), _generation: Arc::clone(&current.generation) }
+        DecisionGuard { snapshot: Arc::clone(&current.snapshot), generation: Arc::clone(&current.generation) }
     }
 
     /// Takes a bundle: checks it, writes it to the disk, and lets new requests be decided by it. Blocks on the disk.

@@ -43,7 +43,7 @@ mod single;
 mod upload;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 mod tests;
 
 pub use checksums::{Checksum, ChecksumAlgorithm, ChecksumKind, Checksums, PartChecksums};
