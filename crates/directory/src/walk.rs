@@ -15,6 +15,7 @@
 
 use std::collections::BinaryHeap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
@@ -171,18 +172,20 @@ impl Walk {
 
 impl Folder {
     fn read(&mut self, prefix: &[u8], from: &[u8]) -> io::Result<()> {
-        let after = self.cut.take();
-        let mut kept = Smallest::default();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = match openat(CWD, &self.path, flags, Mode::empty()) {
-            Ok(folder) => folder,
-            // Removed since, or never there.
+        match openat(CWD, &self.path, flags, Mode::empty()).and_then(|folder| self.take(folder, prefix, from)) {
+            // Removed since, before it was opened or while it was read, or never there.
             Err(Errno::NOENT) => {
                 self.items = Some(Vec::new());
-                return Ok(());
+                Ok(())
             }
-            Err(error) => return Err(error.into()),
-        };
+            outcome => outcome.map_err(io::Error::from),
+        }
+    }
+
+    fn take(&mut self, folder: OwnedFd, prefix: &[u8], from: &[u8]) -> Result<(), Errno> {
+        let after = self.cut.take();
+        let mut kept = Smallest::default();
         let mut buffer = Vec::with_capacity(READ);
         let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
         // These hold one entry after the other: of a large folder most entries are only looked at.
@@ -327,6 +330,20 @@ mod tests {
             fs::create_dir(layout::object_dir(root.path(), key)).unwrap();
         }
         assert_eq!(walk(root.path(), "", b""), keys.iter().cloned().collect::<Vec<_>>());
+    }
+
+    /// Linux answers `ENOENT` when a folder is read that was removed after it was opened.
+    #[test]
+    fn a_folder_that_is_removed_while_it_is_read_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("level");
+        fs::create_dir(&path).unwrap();
+        let opened = OwnedFd::from(fs::File::open(&path).unwrap());
+        fs::remove_dir(&path).unwrap();
+        let mut folder = Folder { path, base: Vec::new(), side: Side::Both, items: None, cut: None };
+        assert_eq!(folder.take(opened, b"", b""), Err(Errno::NOENT));
+        folder.read(b"", b"").unwrap();
+        assert_eq!(folder.items, Some(Vec::new()));
     }
 
     #[test]
