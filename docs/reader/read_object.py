@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 PART_MAGIC, FOOTER_MAGIC = b"\x89SEALGT\n", b"\x89SEALFT\n"
-CAUSES = {1: "toggle", 2: "policy", 3: "client", 4: "floor"}
+CAUSES = {1: "toggle", 2: "policy", 3: "client", 4: "floor", 5: "lookalike"}
 
 
 class Refused(Exception):

@@ -131,16 +131,19 @@ pub enum Cause {
     Client,
     /// The group's floor demanded it.
     Floor,
+    /// The plaintext begins as a sealed object does, and stored as it is would be taken for one.
+    Lookalike,
 }
 
 impl Cause {
-    /// `toggle`, `policy`, `client` or `floor`.
+    /// `toggle`, `policy`, `client`, `floor` or `lookalike`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Toggle => "toggle",
             Self::Policy => "policy",
             Self::Client => "client",
             Self::Floor => "floor",
+            Self::Lookalike => "lookalike",
         }
     }
 
@@ -150,11 +153,14 @@ impl Cause {
             Self::Policy => 2,
             Self::Client => 3,
             Self::Floor => 4,
+            Self::Lookalike => 5,
         }
     }
 
     pub(crate) fn from_code(code: u8) -> Option<Self> {
-        [Self::Toggle, Self::Policy, Self::Client, Self::Floor].into_iter().find(|cause| cause.code() == code)
+        [Self::Toggle, Self::Policy, Self::Client, Self::Floor, Self::Lookalike]
+            .into_iter()
+            .find(|cause| cause.code() == code)
     }
 }
 

@@ -198,6 +198,9 @@ vocabulary!(
         Client = "client",
         /// The group's floor: configuration that Central cannot lower.
         Floor = "floor",
+        /// Nothing asked for it, but the plaintext begins as a sealed object does: stored as it is, it would be taken
+        /// for one.
+        Lookalike = "lookalike",
     }
 );
 

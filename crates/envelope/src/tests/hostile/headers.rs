@@ -126,7 +126,7 @@ fn coding(bases: &Bases) -> Vec<Case> {
         case("a_header_cut_short_is_refused", core(|core| core[..core.len() - 1].to_vec())),
         case("a_header_without_a_field_is_refused", core(|core| replaced(&core, &[0xad, 0, 1, 1, 1], &[0xac, 0, 1]))),
         case("an_unknown_field_is_refused", core(|core| [&[0xae], &core[1..], &[13, 1]].concat())),
-        case("an_unknown_cause_is_refused", core(|core| replaced(&core, &[7, 2, 8], &[7, 5, 8]))),
+        case("an_unknown_cause_is_refused", core(|core| replaced(&core, &[7, 2, 8], &[7, 6, 8]))),
         case("an_unknown_version_of_the_header_is_named", core(|core| replaced(&core, &[0xad, 0, 1], &[0xad, 0, 2]))),
         case("an_unknown_algorithm_is_named", core(|core| replaced(&core, &[0xad, 0, 1, 1, 1], &[0xad, 0, 1, 1, 2]))),
         case(
