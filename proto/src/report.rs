@@ -129,7 +129,7 @@ pub struct KmsState {
     pub id: String,
     /// `rsa` or `vault`.
     pub provider: String,
-    /// `ready` or `failing`.
+    /// `ok` or `error`.
     pub state: String,
     /// New objects are encrypted by it.
     pub active: bool,

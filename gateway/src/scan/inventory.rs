@@ -93,7 +93,7 @@ pub(super) async fn take(
         KmsState {
             id: id.to_string(),
             provider: entry.provider.clone(),
-            state: if keys.is_some() { "ready" } else { "failing" }.to_owned(),
+            state: if keys.is_some() { "ok" } else { "error" }.to_owned(),
             active: document.active_kms.as_ref() == Some(id),
             key_versions: keys.map_or(0, |keys| u32::try_from(keys.len()).unwrap_or(u32::MAX)),
             newest_key_ms: i64::try_from(newest.saturating_mul(1000)).unwrap_or(i64::MAX),

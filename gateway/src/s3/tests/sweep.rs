@@ -361,7 +361,7 @@ async fn one_member_takes_the_inventory_of_what_all_have_stored() {
     assert!(!plain.encrypting);
     let inventory = scans[owner].inventory().await.unwrap();
     assert_eq!(inventory.storage_id, one.front.group.system().storage_id());
-    assert_eq!((inventory.kms[0].id.as_str(), inventory.kms[0].state.as_str()), ("main", "ready"));
+    assert_eq!((inventory.kms[0].id.as_str(), inventory.kms[0].state.as_str()), ("main", "ok"));
     assert_eq!((inventory.backends[0].kind.as_str(), inventory.backends[0].buckets), ("directory", 2));
     // What the other member stores, and what is deleted, is found by the next look.
     [&second, &first][owner].put("sealed", "d", &bytes(500)).await;
