@@ -399,11 +399,6 @@ impl Keys {
         self.lock().make_failed.as_ref().map(|(_, error)| error.to_string())
     }
 
-    /// Can new objects be encrypted, as far as is known without asking the KMS?
-    pub fn can_wrap(&self) -> bool {
-        self.lock().providers.active().is_ok()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock leaves at worst a key less; all fields are valid at every moment.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)

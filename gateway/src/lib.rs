@@ -21,7 +21,6 @@
 pub mod admin;
 pub mod app;
 pub mod config;
-pub mod console;
 pub mod group;
 pub mod keys;
 pub mod s3;

@@ -33,6 +33,7 @@ mod put;
 mod service;
 mod signed;
 mod upload;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -64,7 +65,7 @@ pub(crate) use multipart::Ages;
 pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;
-pub use put::mark_of_headers;
+pub use write::mark_of_headers;
 
 /// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.
 const BUFFER: usize = 64 << 10;

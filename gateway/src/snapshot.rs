@@ -215,11 +215,6 @@ impl DecisionGuard {
     pub fn share(&self) -> Self {
         Self { snapshot: Arc::clone(&self.snapshot), generation: Arc::clone(&self.generation) }
     }
-
-    /// The snapshot, to be kept beyond the write.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot)
-    }
 }
 
 impl Policies {

@@ -77,11 +77,6 @@ impl Permit {
         self.counted_policy.as_deref().map(|policy| policy.name.as_str())
     }
 
-    /// The same policy, with its revision.
-    pub fn counted_ref(&self) -> Option<&Arc<PolicyRef>> {
-        self.counted_policy.as_ref()
-    }
-
     /// A deny policy needs the true size; judge again at Complete.
     pub fn judge_at_complete(&self) -> bool {
         self.judge_at_complete
@@ -94,10 +89,11 @@ impl Permit {
 
     /// The same object sealed although nothing asked for it, because its plaintext would be taken for a sealed object.
     #[must_use]
-    pub fn sealed_for_its_looks(mut self) -> Self {
+    pub fn sealed_as_lookalike(mut self) -> Self {
         if self.protection == Protection::Plain {
-            self.protection = Protection::Sealed(Cause::Floor);
+            self.protection = Protection::Sealed(Cause::Lookalike);
             self.outcome = Outcome::Encrypted;
+            self.counted_policy = None;
         }
         self
     }

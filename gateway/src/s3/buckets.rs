@@ -10,7 +10,7 @@ use quick_xml::events::Event;
 
 use super::access::Place;
 use super::error::{Error, escape};
-use super::put::client_response;
+use super::headers::client_response;
 use super::request::{Principal, Request};
 use super::service::xml;
 use super::{Front, headers};

@@ -14,14 +14,15 @@ use policy::Facts;
 
 use super::access::{Granted, Place, Protection, metadata_facts, parse_tags, text_fact};
 use super::checksum::Declared;
-use super::error::{Error, escape};
+use super::error::{Error, escape, unreadable};
 use super::get::Conditions;
+use super::headers::client_response;
 use super::multipart::{self, field};
 use super::open::{Failed, Opening, Stored, Tally, condition, unopened};
-use super::put::{Slot, client_response, unreadable};
 use super::range::Wanted;
 use super::request::Request;
 use super::service::xml;
+use super::write::Slot;
 use super::{Front, headers};
 use crate::group::Action;
 use crate::upstream::{self, Body};
@@ -167,7 +168,7 @@ impl Front {
             (start, plaintext.body) =
                 super::prefix::peek(plaintext.body, envelope::MAGIC.len()).await.map_err(broken_off)?;
             if envelope::begins_with_magic(&start) == Some(true) {
-                permit = permit.sealed_for_its_looks();
+                permit = permit.sealed_as_lookalike();
             }
         }
         let cause = match permit.protection() {

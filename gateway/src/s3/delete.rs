@@ -5,9 +5,8 @@ use http::{HeaderValue, Response};
 
 use super::Front;
 use super::error::Error;
-use super::headers;
+use super::headers::{self, client_response};
 use super::passthrough::md5_of;
-use super::put::client_response;
 use super::request::Request;
 use crate::upstream::{self, Body};
 

@@ -157,6 +157,11 @@ impl From<UpstreamError> for Error {
     }
 }
 
+/// A stored object whose metadata of ours cannot be read.
+pub fn unreadable(error: envelope::FormatError) -> Error {
+    Error::internal(format!("The stored object cannot be read: {error}.")).because(error)
+}
+
 /// Text for XML; characters that XML cannot hold are dropped.
 pub fn escape(text: &str) -> String {
     let legal = |c: &char| *c >= ' ' || matches!(c, '\t' | '\n' | '\r');

@@ -7,9 +7,9 @@ use http_body_util::BodyExt as _;
 use ids::Outcome;
 
 use super::access::Granted;
-use super::error::Error;
+use super::error::{Error, unreadable};
+use super::headers::client_response;
 use super::open::{Counted, Failed, Opening, Stored, Tally, condition, shown_headers};
-use super::put::{client_response, unreadable};
 use super::range::{Wanted, content_range, parse_content_range};
 use super::request::Request;
 use super::{Front, headers, prefix};

@@ -44,14 +44,18 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
     /// The line in front of a chunk, or what is behind it, is not as it must be.
-    #[error("a chunk of the body is malformed")]
+    #[error("A chunk of the body is malformed: it is not in the aws-chunked coding.")]
     Malformed,
     /// It ended before the chunk of no bytes that ends it. s3s would take that for the end.
-    #[error("the body ends before its last chunk")]
+    #[error("The body ends before its last chunk.")]
     Incomplete,
     /// A signed chunk is larger than [`MAX_SIGNED`].
-    #[error("a signed chunk of the body has more than 8 MiB")]
+    #[error("A signed chunk of the body has more than 8 MiB.")]
     TooLarge,
+}
+
+impl ChunkError {
+    pub(super) const ALL: &[Self] = &[Self::Malformed, Self::Incomplete, Self::TooLarge];
 }
 
 impl<B> Guarded<B> {

@@ -5,10 +5,10 @@ use http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
 use http::{Method, Request as HttpRequest, Response, StatusCode};
 
 use super::access::Granted;
-use super::error::Error;
+use super::error::{Error, unreadable};
 use super::get::{Conditions, part_number, part_of, wants_checksums};
+use super::headers::client_response;
 use super::open::{Failed, Stored, shown_headers};
-use super::put::{client_response, unreadable};
 use super::range::{Wanted, content_range};
 use super::request::Request;
 use super::{Front, headers};

@@ -2,7 +2,7 @@
 
 use envelope::{ChecksumAlgorithm, Metadata, UserMetadata, is_reserved};
 use http::header::{CONTENT_ENCODING, ETAG, HeaderName, HeaderValue};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::checksum;
 use super::error::Error;
@@ -338,4 +338,12 @@ mod tests {
         assert!(gives_rights_away(&map(&[("x-amz-grant-read", "id=x")])));
         assert!(gives_rights_away(&map(&[("x-amz-bypass-governance-retention", "true")])));
     }
+}
+
+/// The answer to a client.
+pub fn client_response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }

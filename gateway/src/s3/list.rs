@@ -16,8 +16,9 @@ use quick_xml::{Reader, Writer};
 
 use super::access::{Granted, Place};
 use super::error::Error;
-use super::put::{client_response, kms_of};
+use super::headers::client_response;
 use super::request::Request;
+use super::write::kms_of;
 use super::{Front, headers};
 use crate::state::ledger::Known;
 use crate::upstream::{self, Body};

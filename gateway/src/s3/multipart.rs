@@ -23,7 +23,7 @@ use self::state::{About, Note, Opened, PREFIX, PartRecord, UploadId, algorithm_n
 use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags, text_fact};
 use super::checksum::{self, Declared};
 use super::error::{Error, escape};
-use super::put::client_response;
+use super::headers::client_response;
 use super::request::Request;
 use super::service::xml;
 use super::upload::{Sink, Upload, Verified, broken};

@@ -19,6 +19,7 @@ use super::guard::Guarded;
 use super::operations::{Data, Operation};
 use super::request::{Principal, Request, is_bucket_name, parse_path, parse_query};
 use super::signed::{self, Mechanism};
+use super::upload::broken;
 use crate::upstream::{self, Body, with_deadline};
 
 /// Answers requests. Cheap to clone.
@@ -351,13 +352,7 @@ impl Front {
     /// Refuses a request whose body would have to be kept and is longer than `limit`; gives the body otherwise.
     pub(super) async fn small_body(&self, request: &mut Request, limit: usize) -> Result<bytes::Bytes, Error> {
         let declared = super::checksum::Declared::read(&request.headers)?;
-        let body = upstream::collect(request.take_body(), limit).await.map_err(|error| {
-            if error.to_string().contains("Sha256Mismatch") {
-                Error::sha256_mismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")
-            } else {
-                Error::incomplete_body("The request body broke off.").because(error)
-            }
-        })?;
+        let body = upstream::collect(request.take_body(), limit).await.map_err(|error| broken(&error))?;
         let body = body.ok_or_else(|| {
             Error::new(StatusCode::BAD_REQUEST, "MaxMessageLengthExceeded", "Your request was too big.")
         })?;

@@ -247,7 +247,10 @@ fn unsealed(error: envelope::SealError) -> Error {
 
 /// What a client did wrong whose body failed. s3s says it by the text of its errors only.
 pub(super) fn broken(error: &BodyError) -> Error {
-    if let Some(chunk) = error.downcast_ref::<ChunkError>() {
+    let text = error.to_string();
+    // s3s hands on what the framing check said as text.
+    let said = |chunk: &&ChunkError| text.contains(&chunk.to_string());
+    if let Some(chunk) = error.downcast_ref().or_else(|| ChunkError::ALL.iter().find(said)) {
         return match chunk {
             ChunkError::Incomplete => Error::incomplete_body(chunk.to_string()),
             ChunkError::Malformed | ChunkError::TooLarge => Error::invalid_request(chunk.to_string()),
@@ -256,7 +259,6 @@ pub(super) fn broken(error: &BodyError) -> Error {
     if let Some(read) = error.downcast_ref::<ReadFailed>() {
         return read.refusal();
     }
-    let text = error.to_string();
     if text.contains("Sha256Mismatch") {
         Error::sha256_mismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")
     } else if text.contains("SignatureMismatch") {
@@ -265,12 +267,8 @@ pub(super) fn broken(error: &BodyError) -> Error {
             "SignatureDoesNotMatch",
             "The signature of a chunk of the body does not match.",
         )
-    } else if text.contains("a signed chunk of the body") {
-        Error::invalid_request("A signed chunk of the body has more than 8 MiB.")
-    } else if text.contains("FormatError") || text.contains("a chunk of the body is malformed") {
-        Error::invalid_request("The body is not in the aws-chunked coding.")
-    } else if text.contains("ends before its last chunk") {
-        Error::incomplete_body("The body ends before its last chunk.")
+    } else if text.contains("FormatError") {
+        Error::invalid_request(ChunkError::Malformed.to_string())
     } else {
         Error::incomplete_body("The request body broke off.").because(text)
     }

@@ -10,10 +10,10 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
-use super::super::error::{Error, escape};
+use super::super::error::{Error, escape, unreadable};
+use super::super::headers::client_response;
 use super::super::list::push_reference;
 use super::super::open::{Failed, Stored};
-use super::super::put::{client_response, unreadable};
 use super::super::request::Request;
 use super::super::{Front, headers};
 use super::state::{PREFIX, PartRecord, UploadId, gone};

@@ -158,7 +158,10 @@ async fn a_body_that_looks_sealed_is_sealed_and_reads_back() {
     let (gateway, client) = Gateway::with_buckets(&storage).await;
     let body = [&envelope::MAGIC[..], b"and more"].concat();
     client.put("plain", "k", &body).await;
-    assert!(storage.get("plain", "k").await.0.contains_key("x-amz-meta-gse-v"));
+    let stored = storage.get("plain", "k").await.0;
+    assert!(stored.contains_key("x-amz-meta-gse-v"));
+    let sealed = crate::s3::headers::sealed_metadata(&stored).expect("legal").expect("sealed");
+    assert_eq!(sealed.header().expect("there was room").cause(), envelope::Cause::Lookalike);
     assert!(client.get("plain", "k").await.body == body);
     gateway.end().await;
 }
