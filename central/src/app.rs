@@ -143,7 +143,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     background.spawn(async move {
         telemetry::serve(metrics, router, token).await.map_err(|error| Error::internal("the metrics listener", error))
     });
-    let settings = jobs::Settings { notify: config.database.notify, heartbeat: config.gateways.heartbeat_interval };
+    let settings = jobs::Settings {
+        notify: config.database.notify,
+        heartbeat: config.gateways.heartbeat_interval,
+        statistics_kept: config.retention.statistics,
+    };
     background.spawn(jobs::run(app.services.clone(), settings, after.clone()));
     background.spawn(housekeeping(app.clone(), after.clone()));
 

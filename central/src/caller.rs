@@ -8,6 +8,7 @@
 use crate::audit::Actor;
 use crate::error::{Error, Kind};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// What an account or a token is for.
@@ -49,6 +50,35 @@ pub enum Permission {
     ManageFleet,
 }
 
+impl Permission {
+    /// Every one that a role has or has not; everybody has [`OwnSession`](Self::OwnSession).
+    pub const OF_ROLES: [Self; 8] = [
+        Self::ReadOverview,
+        Self::ReadGateways,
+        Self::ManageGateways,
+        Self::ReadPolicies,
+        Self::EditPolicies,
+        Self::ReadAudit,
+        Self::ManageOperators,
+        Self::ManageFleet,
+    ];
+
+    /// The spelling in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnSession => "own-session",
+            Self::ReadOverview => "read-overview",
+            Self::ReadGateways => "read-gateways",
+            Self::ManageGateways => "manage-gateways",
+            Self::ReadPolicies => "read-policies",
+            Self::EditPolicies => "edit-policies",
+            Self::ReadAudit => "read-audit",
+            Self::ManageOperators => "manage-operators",
+            Self::ManageFleet => "manage-fleet",
+        }
+    }
+}
+
 impl Role {
     /// Every role.
     pub const ALL: [Self; 5] = [Self::Viewer, Self::Operator, Self::Editor, Self::Approver, Self::Admin];
@@ -67,6 +97,12 @@ impl Role {
     /// The role of that spelling.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// What it may, in JSON's spelling.
+    pub fn permissions(self) -> Vec<&'static str> {
+        let may = Permission::OF_ROLES.into_iter().filter(|permission| self.may(*permission));
+        may.map(Permission::as_str).collect()
     }
 
     /// The table of rights.
@@ -92,6 +128,8 @@ pub enum Via {
         operator: Uuid,
         /// SHA-256 of the cookie's value.
         token_hash: [u8; 32],
+        /// When it ends, in use or not.
+        expires_at: OffsetDateTime,
     },
     /// An API token.
     Token {

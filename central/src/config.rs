@@ -16,7 +16,7 @@ pub use reader::{Mistake, Mistakes};
 use reader::{Reader, address, duration, list, number, path, text};
 
 const SECTIONS: &[&str] =
-    &["database", "listen", "public", "sealing", "admin", "gateways", "sessions", "limits", "log"];
+    &["database", "listen", "public", "sealing", "admin", "gateways", "sessions", "retention", "limits", "log"];
 
 /// Everything that can be configured.
 pub struct Config {
@@ -34,6 +34,8 @@ pub struct Config {
     pub gateways: Gateways,
     /// Log-ins.
     pub sessions: Sessions,
+    /// How long what grows is kept.
+    pub retention: Retention,
     /// Bounds on what strangers may take.
     pub limits: Limits,
     /// Events.
@@ -125,6 +127,12 @@ pub struct Sessions {
     pub lockout: Duration,
 }
 
+/// `[retention]`
+pub struct Retention {
+    /// `statistics`: figures by the day; totals are kept for ever. Default 1096d, at least 100d.
+    pub statistics: Duration,
+}
+
 /// `[limits]`
 pub struct Limits {
     /// `grpc_connections`: open connections of gateways. Default 20,000.
@@ -207,6 +215,9 @@ impl Config {
                 renewal_window: r.value("gateways.renewal_window", 30 * day, duration(second, 365 * day)),
             },
             sessions,
+            retention: Retention {
+                statistics: r.value("retention.statistics", 1_096 * day, duration(100 * day, 36_600 * day)),
+            },
             limits: Limits {
                 grpc_connections: r.value("limits.grpc_connections", 20_000, number(1..=1_000_000)),
                 grpc_handshakes: r.value("limits.grpc_handshakes", 256, number(1..=65_536)),
@@ -270,6 +281,7 @@ impl Config {
             ("sessions.idle", ms(&self.sessions.idle)),
             ("sessions.lockout_after", number(self.sessions.lockout_after)),
             ("sessions.lockout", ms(&self.sessions.lockout)),
+            ("retention.statistics", ms(&self.retention.statistics)),
             ("limits.grpc_connections", number(self.limits.grpc_connections)),
             ("limits.grpc_handshakes", number(self.limits.grpc_handshakes)),
             ("log.format", text(&format)),

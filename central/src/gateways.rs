@@ -114,6 +114,13 @@ impl Connection {
         }
     }
 
+    /// Silence beyond which a gateway is late, and beyond which it is lost.
+    pub(crate) fn bounds(heartbeat: std::time::Duration) -> (std::time::Duration, std::time::Duration) {
+        // What is flushed is up to two seconds old.
+        let late = heartbeat * 3 + std::time::Duration::from_secs(2);
+        (late, (heartbeat * 6).max(std::time::Duration::from_mins(1)))
+    }
+
     /// Judges by the newest news; `heartbeat` as gateways are told.
     pub fn judge(
         open: bool,
@@ -122,9 +129,7 @@ impl Connection {
         heartbeat: std::time::Duration,
     ) -> Self {
         let Some(silence) = seen.map(|seen| now - seen) else { return Self::Lost };
-        // What is flushed is up to two seconds old.
-        let late = heartbeat * 3 + std::time::Duration::from_secs(2);
-        let lost = (heartbeat * 6).max(std::time::Duration::from_mins(1));
+        let (late, lost) = Self::bounds(heartbeat);
         if open && silence <= late {
             Self::Connected
         } else if silence <= lost {

@@ -9,7 +9,7 @@
 //! | listen | while the database notifies | wakes feed and states |
 //! | metrics | every second, less often where it takes long | reads what `/metrics` shows |
 //! | certificates | every minute | new authorities, new certificate of the listener |
-//! | upkeep | every ten minutes | rolls up statistics, forgets what expired |
+//! | upkeep | every ten minutes | rolls up statistics, removes the old ones, forgets what expired |
 
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub struct Settings {
     pub notify: bool,
     /// Between two heartbeats of a gateway, as gateways are told.
     pub heartbeat: Duration,
+    /// How long figures by the day are kept.
+    pub statistics_kept: Duration,
 }
 
 /// Enters the metrics of gateways, policies and reports.
@@ -61,7 +63,7 @@ pub async fn run(services: Services, settings: Settings, stop: CancellationToken
     spawn(|services, _| Box::pin(states(services)));
     spawn(|services, settings| Box::pin(metrics(services, settings)));
     spawn(|services, _| Box::pin(certificates(services)));
-    spawn(|services, _| Box::pin(upkeep(services)));
+    spawn(|services, settings| Box::pin(upkeep(services, settings)));
     if settings.notify {
         spawn(|services, _| Box::pin(listen(services)));
     }
@@ -138,13 +140,14 @@ async fn certificates(services: Services) {
     }
 }
 
-async fn upkeep(services: Services) {
+async fn upkeep(services: Services, settings: Settings) {
     let mut health = Health::of("upkeep");
     loop {
         sleep(UPKEEP).await;
         health.note(
             async {
                 stats::store::roll_up(&services.db).await?;
+                stats::traffic::prune(&services.db, settings.statistics_kept).await?;
                 enrolment::prune(&services.db, services.pki.window).await
             }
             .await,

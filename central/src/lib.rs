@@ -5,7 +5,7 @@
 //! operators ──REST──▶ routes ──Permit──▶ slice::rest ──▶ slice (use cases) ──▶ slice::store ──▶ PostgreSQL
 //! gateways ──mTLS──▶ rpc ──identity of the certificate──▶ slice::grpc ──▶ the same use cases
 //!
-//! slices: operators  policies  enrolment  gateways  stats  audit
+//! slices: operators  policies  enrolment  gateways  stats  overview  audit
 //!
 //! policies ──one transaction: revision, audit record, NOTIFY──▶ feed (reads the database) ──▶ policies::grpc ──▶ gateways
 //! gateways ──reports──▶ stats (exactly once) ──▶ /metrics, REST
@@ -24,6 +24,7 @@ pub mod feed;
 pub mod gateways;
 pub mod jobs;
 pub mod operators;
+pub mod overview;
 pub mod pki;
 pub mod policies;
 pub mod routes;

@@ -91,17 +91,15 @@ pub async fn log_in(
     };
     let secret = secret("")?;
     let token_hash = hashed(&secret);
-    let caller = Caller {
-        name: account.name.clone(),
-        role: account.role,
-        via: Via::Session { operator: account.id, token_hash },
-    };
+    let actor = Actor::operator(&account.name);
     let expires_at = db::transaction!(db, "log-in", async |tx| {
         let expires_at = store::begin_session(tx, account.id, &token_hash, settings.lifetime).await?;
-        audit::record(tx, &caller.actor(), "session.begun", &caller.name, &serde_json::json!({})).await?;
+        audit::record(tx, &actor, "session.begun", &account.name, &serde_json::json!({})).await?;
         Ok(expires_at)
     })
     .await?;
+    let via = Via::Session { operator: account.id, token_hash, expires_at };
+    let caller = Caller { name: account.name, role: account.role, via };
     Ok(LoggedIn { caller, secret, expires_at })
 }
 

@@ -26,7 +26,7 @@ use crate::caller::Permission;
 use crate::error::{Error, Kind};
 use crate::policies::Policies;
 use crate::rpc::Services;
-use crate::{audit, console, enrolment, gateways, operators, policies, stats};
+use crate::{audit, console, enrolment, gateways, operators, overview, policies, stats};
 
 mod guard;
 mod idempotency;
@@ -68,8 +68,11 @@ fn table(table: Table) -> Table {
         .needs(P::ReadPolicies, routes!(policies::rest::revision))
         .needs(P::ReadPolicies, routes!(policies::rest::diff))
         .needs(P::ReadPolicies, routes!(policies::rest::schema))
+        .needs(P::ReadOverview, routes!(overview::rest::overview))
+        .needs(P::ReadOverview, routes!(overview::rest::series))
         .needs(P::ReadOverview, routes!(stats::rest::convergence))
         .needs(P::ReadOverview, routes!(stats::rest::figures))
+        .needs(P::ReadOverview, routes!(stats::rest::kms))
         .needs(P::ReadOverview, routes!(stats::rest::inventories))
         .needs(P::ReadOverview, routes!(stats::rest::coverage))
         .needs(P::ReadOverview, routes!(gateways::rest::list))

@@ -4,7 +4,8 @@
 //! Reports.Send ──identity of the certificate──▶ ingest: one transaction
 //!     lock the series' mark ──▶ sequence ≤ mark: a replay, nothing changes
 //!                           └─▶ else: cumulative counts replace the series' totals where they are higher,
-//!                               the differences go into the minute at which the gateway counted them, the mark rises
+//!                               the differences go into the minute at which the gateway counted them, bucket by
+//!                               bucket, and summed into that minute, hour and day for graphs; the mark rises
 //! totals ──▶ snapshot (memory, refreshed by a job) ──▶ /metrics          totals, rollups ──▶ REST
 //! ```
 //! Counters are cumulative within a series, so a lost report costs nothing but its place in time: the next full report
@@ -16,6 +17,7 @@ pub mod rest;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traffic;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -84,9 +86,12 @@ impl Stats {
                 store::note_replay(tx, from.gateway, report.series).await?;
                 return Ok((Outcome::Replayed, mark, 0));
             }
-            store::merge_objects(tx, from.gateway, report, booked_at(report)).await?;
-            store::merge_kms(tx, from.gateway, report).await?;
-            store::merge_upstreams(tx, from.gateway, report).await?;
+            let at = booked_at(report);
+            let mut traffic = traffic::Traffic::default();
+            store::merge_objects(tx, from.gateway, report, at, &mut traffic).await?;
+            store::merge_kms(tx, from.gateway, report, &mut traffic).await?;
+            store::merge_upstreams(tx, from.gateway, report, &mut traffic).await?;
+            traffic::book(tx, from.gateway, at, &traffic).await?;
             if let Some(inventory) = &report.inventory {
                 store::put_inventory(tx, from.gateway, inventory).await?;
             }

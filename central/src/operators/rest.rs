@@ -48,18 +48,22 @@ pub struct Who {
     pub role: Role,
     /// session or token.
     pub via: &'static str,
-    /// When the session that just began ends.
+    /// What the role may: read-overview, read-gateways, manage-gateways, read-policies, edit-policies, read-audit,
+    /// manage-operators, manage-fleet.
+    pub permissions: Vec<&'static str>,
+    /// When the session ends, in use or not; absent with a token.
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<OffsetDateTime>,
 }
 
 impl Who {
-    fn of(caller: &Caller, expires_at: Option<OffsetDateTime>) -> Self {
-        let via = match caller.via {
-            Via::Session { .. } => "session",
-            Via::Token { .. } => "token",
+    fn of(caller: &Caller) -> Self {
+        let (via, expires_at) = match caller.via {
+            Via::Session { expires_at, .. } => ("session", Some(expires_at)),
+            Via::Token { .. } => ("token", None),
         };
-        Self { name: caller.name.clone(), role: caller.role, via, expires_at }
+        let permissions = caller.role.permissions();
+        Self { name: caller.name.clone(), role: caller.role, via, permissions, expires_at }
     }
 }
 
@@ -158,14 +162,14 @@ pub async fn log_in(State(app): State<App>, Json(request): Json<LogIn>) -> Resul
     let sessions = &app.config.sessions;
     let done = super::log_in(&app.db, sessions, &app.denials, &request.name, request.password.0).await?;
     let cookie = cookie(&done.secret, sessions.lifetime, app.config.public.secure_cookies)?;
-    let body = Json(Who::of(&done.caller, Some(done.expires_at)));
+    let body = Json(Who::of(&done.caller));
     Ok(([(SET_COOKIE, cookie), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response())
 }
 
 /// Who is calling.
 #[utoipa::path(get, path = "/session", tag = "session", responses((status = 200, body = Who)))]
 pub async fn who(Extension(permit): Extension<Permit>) -> Json<Who> {
-    Json(Who::of(permit.caller(), None))
+    Json(Who::of(permit.caller()))
 }
 
 /// Logs out.

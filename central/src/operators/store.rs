@@ -134,7 +134,7 @@ pub(super) async fn end_session(tx: &mut Tx, token_hash: &Hashed) -> Result<(), 
 /// The holder of a session; notes at most once a minute that it is in use.
 pub(super) async fn session(db: &PgPool, token_hash: Hashed, idle: Duration) -> Result<Option<Caller>, Error> {
     let row = sqlx::query!(
-        r#"select o.id, o.name, o.role, s.last_used_at < now() - interval '1 minute' as "stale!"
+        r#"select o.id, o.name, o.role, s.expires_at, s.last_used_at < now() - interval '1 minute' as "stale!"
            from sessions s join operators o on o.id = s.operator_id
            where s.token_hash = $1 and s.expires_at > now() and s.last_used_at > now() - $2::interval
              and not o.disabled"#,
@@ -151,7 +151,7 @@ pub(super) async fn session(db: &PgPool, token_hash: Hashed, idle: Duration) -> 
             .await
             .map_err(|error| Error::database("note the use of a session", error))?;
     }
-    let via = Via::Session { operator: row.id, token_hash };
+    let via = Via::Session { operator: row.id, token_hash, expires_at: row.expires_at };
     Ok(Some(Caller { role: role("operators", &row.role)?, name: row.name, via }))
 }
 

@@ -7,19 +7,60 @@ use super::testing::{PASSWORD, Rest, permit};
 use crate::caller::Role;
 use crate::operators;
 
-/// Routes that need nobody.
-const OPEN: &[&str] = &["POST /session"];
-
-/// Routes that a viewer may use: their own session and the overview.
-const VIEWER: &[&str] = &[
-    "GET /session",
-    "DELETE /session",
-    "GET /convergence",
-    "GET /stats",
-    "GET /inventories",
-    "GET /coverage",
-    "GET /gateways",
+/// Who may what, route by route: a route that is not here fails, and so does one that is here and not served.
+const RIGHTS: &[(&str, &[Role])] = &[
+    ("POST /session", EVERYBODY),
+    ("GET /session", ALL),
+    ("DELETE /session", ALL),
+    ("GET /overview", ALL),
+    ("GET /stats/series", ALL),
+    ("GET /stats", ALL),
+    ("GET /stats/kms", ALL),
+    ("GET /convergence", ALL),
+    ("GET /inventories", ALL),
+    ("GET /coverage", ALL),
+    ("GET /gateways", ALL),
+    ("GET /gateways/{name}", READERS),
+    ("PUT /gateways/{name}/labels", KEEPERS),
+    ("POST /gateways/{name}/suspend", KEEPERS),
+    ("POST /gateways/{name}/resume", KEEPERS),
+    ("POST /gateways/{name}/retire", KEEPERS),
+    ("POST /gateways/{name}/release", KEEPERS),
+    ("GET /enrolment-tokens", KEEPERS),
+    ("POST /enrolment-tokens", KEEPERS),
+    ("DELETE /enrolment-tokens/{id}", KEEPERS),
+    ("GET /policies", READERS),
+    ("GET /policies/{name}", READERS),
+    ("PUT /policies/{name}", EDITORS),
+    ("DELETE /policies/{name}", EDITORS),
+    ("GET /policy-set", READERS),
+    ("POST /policy-set/apply", EDITORS),
+    ("POST /policy-set/rollback", EDITORS),
+    ("POST /policy-set/lineage", ADMINS),
+    ("POST /policy-set/check", READERS),
+    ("POST /policy-set/explain", READERS),
+    ("GET /policy-set/revisions", READERS),
+    ("GET /policy-set/revisions/{number}", READERS),
+    ("GET /policy-set/diff", READERS),
+    ("GET /policy-set/schema", READERS),
+    ("GET /audit", AUDITORS),
+    ("GET /audit/export", AUDITORS),
+    ("GET /operators", ADMINS),
+    ("POST /operators", ADMINS),
+    ("PATCH /operators/{name}", ADMINS),
+    ("GET /tokens", ADMINS),
+    ("POST /tokens", ADMINS),
+    ("DELETE /tokens/{name}", ADMINS),
 ];
+
+/// Without any caller too.
+const EVERYBODY: &[Role] = &[];
+const ALL: &[Role] = &Role::ALL;
+const READERS: &[Role] = &[Role::Operator, Role::Editor, Role::Approver, Role::Admin];
+const KEEPERS: &[Role] = &[Role::Operator, Role::Admin];
+const EDITORS: &[Role] = &[Role::Editor, Role::Admin];
+const AUDITORS: &[Role] = &[Role::Approver, Role::Admin];
+const ADMINS: &[Role] = &[Role::Admin];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -42,47 +83,44 @@ fn filled(route: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_route_refuses_strangers_and_those_with_too_little_right() {
+async fn every_route_is_for_its_roles_and_for_nobody_else() {
     let rest = Rest::start().await;
-    let viewer = rest.token(Role::Viewer).await;
-    for route in routes(&rest).await {
-        let nobody = rest.ask("", &filled(&route), &[JSON], "{}").await;
-        let forged = rest.ask("sgc_forged", &filled(&route), &[JSON], "{}").await;
-        if OPEN.contains(&route.as_str()) {
+    let served = routes(&rest).await;
+    let listed: BTreeSet<String> = RIGHTS.iter().map(|(route, _)| (*route).to_owned()).collect();
+    assert_eq!(served, listed, "each route has its line in the table of rights");
+    let mut tokens = Vec::new();
+    for role in Role::ALL {
+        tokens.push((role, rest.token(role).await));
+    }
+    for (route, roles) in RIGHTS {
+        let nobody = rest.ask("", &filled(route), &[JSON], "{}").await;
+        if roles.is_empty() {
             assert_eq!(nobody.status, StatusCode::BAD_REQUEST, "{route}: {}", nobody.text);
             continue;
         }
+        let forged = rest.ask("sgc_forged", &filled(route), &[JSON], "{}").await;
         assert_eq!(nobody.status, StatusCode::UNAUTHORIZED, "{route}: {}", nobody.text);
         assert_eq!(forged.status, StatusCode::UNAUTHORIZED, "{route}: {}", forged.text);
-        let low = rest.ask(&viewer, &filled(&route), &[JSON], "{}").await;
-        let allowed = VIEWER.contains(&route.as_str());
-        assert_eq!(low.status != StatusCode::FORBIDDEN, allowed, "{route}: {} {}", low.status, low.text);
+        for (role, token) in &tokens {
+            let answer = rest.ask(token, &filled(route), &[JSON], "{}").await;
+            let allowed = answer.status != StatusCode::FORBIDDEN;
+            assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{role:?} {route}");
+            assert_eq!(allowed, roles.contains(role), "{role:?} {route}: {} {}", answer.status, answer.text);
+        }
     }
 }
 
 #[tokio::test]
-async fn roles_have_their_own_routes_and_no_others() {
+async fn a_session_says_what_it_may_and_when_it_ends() {
     let rest = Rest::start().await;
-    let cases = [
-        (Role::Operator, "POST /policy-set/apply", false),
-        (Role::Operator, "GET /policies", true),
-        (Role::Operator, "GET /enrolment-tokens", true),
-        (Role::Operator, "GET /audit", false),
-        (Role::Editor, "GET /policies", true),
-        (Role::Editor, "POST /policy-set/check", true),
-        (Role::Editor, "GET /enrolment-tokens", false),
-        (Role::Editor, "POST /operators", false),
-        (Role::Approver, "GET /audit", true),
-        (Role::Approver, "POST /policy-set/apply", false),
-        (Role::Admin, "GET /operators", true),
-        (Role::Admin, "GET /audit/export", true),
-    ];
-    for (role, route, allowed) in cases {
-        let token = rest.token(role).await;
-        let answer = rest.ask(&token, route, &[], "").await;
-        assert_eq!(answer.status != StatusCode::FORBIDDEN, allowed, "{role:?} {route}: {}", answer.text);
-        assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{role:?} {route}");
-    }
+    let viewer = rest.token(Role::Viewer).await;
+    let who = rest.ask(&viewer, "GET /session", &[], "").await.json();
+    assert_eq!(who["permissions"], json!(["read-overview"]));
+    assert!(who.get("expires_at").is_none(), "{who}");
+    let cookie = cookie(&rest).await;
+    let who = rest.ask("", "GET /session", &[("cookie", &cookie)], "").await.json();
+    assert_eq!(who["permissions"].as_array().expect("a list").len(), 8, "{who}");
+    assert!(who["expires_at"].as_str().is_some_and(|at| at.contains('T')), "{who}");
 }
 
 #[tokio::test]

@@ -109,6 +109,12 @@ impl Central {
         Self::start_with(db, config(), true).await
     }
 
+    /// Over the parts of a Central that serves REST.
+    pub(crate) async fn over(services: Services) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::serving(listener, services, true)
+    }
+
     pub(crate) async fn start_with(db: &PgPool, config: crate::config::Gateways, notify: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -122,11 +128,20 @@ impl Central {
             stats: Stats::new(db.clone()),
             address: format!("https://{address}").into(),
         };
+        Self::serving(listener, services, notify)
+    }
+
+    fn serving(listener: TcpListener, services: Services, notify: bool) -> Self {
+        let address = listener.local_addr().expect("bound");
         let stop = CancellationToken::new();
         let admission = Admission { connections: 100, handshakes: 10 };
         let (grpc, own) = (services.clone(), services.clone());
         let (first, second) = (stop.clone(), stop.clone());
-        let settings = jobs::Settings { notify, heartbeat: config.heartbeat_interval };
+        let settings = jobs::Settings {
+            notify,
+            heartbeat: services.fleet.heartbeat(),
+            statistics_kept: Duration::from_hours(24 * 365),
+        };
         let tasks = vec![
             tokio::spawn(async move { serve(listener, grpc, admission, first).await.expect("served") }),
             tokio::spawn(async move { jobs::run(own, settings, second).await.expect("jobs ran") }),

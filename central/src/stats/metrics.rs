@@ -102,7 +102,7 @@ impl Stats {
         }
         let snapshot = Snapshot {
             counts: store::fleet_counts(&mut moment, TOP_BUCKETS).await?,
-            kms: store::kms_counts(&mut moment).await?,
+            kms: store::kms_counts(&mut moment, None).await?,
             gateways,
             refusals: state.refusals,
         };

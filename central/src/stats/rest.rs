@@ -1,7 +1,8 @@
 //! Figures, inventories and convergence over REST.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::{Extension, Json};
+use axum_extra::extract::Query;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -9,8 +10,9 @@ use uuid::Uuid;
 use super::store;
 use crate::caller::Permit;
 use crate::db;
-use crate::error::{Error, Problem};
+use crate::error::{Error, Kind, Problem};
 use crate::gateways::{Connection, State as GatewayState};
+use crate::overview::rest::{Of, chosen};
 use crate::rpc::Services;
 
 /// Rows of one answer, at most.
@@ -28,6 +30,9 @@ pub enum By {
     Policy,
     /// One row an outcome.
     Outcome,
+    /// One row a policy and outcome.
+    #[serde(rename = "policy-outcome")]
+    PolicyOutcome,
 }
 
 impl By {
@@ -37,12 +42,14 @@ impl By {
             Self::Bucket => "bucket",
             Self::Policy => "policy",
             Self::Outcome => "outcome",
+            Self::PolicyOutcome => "policy-outcome",
         }
     }
 }
 
 /// Which figures.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Sum by this; absent: a row for each key.
@@ -52,6 +59,18 @@ pub struct Question {
     /// hours for ninety, then days.
     #[serde(default, with = "time::serde::rfc3339::option")]
     since: Option<OffsetDateTime>,
+    /// Only of these gateways, one name a parameter.
+    #[serde(default)]
+    gateway: Vec<String>,
+    /// Only of these buckets.
+    #[serde(default)]
+    bucket: Vec<String>,
+    /// Only under these policies; the empty name: where none was recorded.
+    #[serde(default)]
+    policy: Vec<String>,
+    /// Only of these outcomes.
+    #[serde(default)]
+    outcome: Vec<String>,
 }
 
 /// Figures.
@@ -95,10 +114,16 @@ pub async fn figures(
     Extension(_permit): Extension<Permit>,
     Query(question): Query<Question>,
 ) -> Result<Json<Figures>, Error> {
-    let by = question.by.map(By::as_str);
+    let asked = store::Asked {
+        by: question.by.map(By::as_str),
+        gateways: chosen(&question.gateway),
+        buckets: chosen(&question.bucket),
+        policies: chosen(&question.policy),
+        outcomes: chosen(&question.outcome),
+    };
     let found = match question.since {
-        Some(since) => store::since(&services.db, by, since, ROWS + 1).await?,
-        None => store::totals(&services.db, by, ROWS + 1).await?,
+        Some(since) => store::since(&services.db, asked, since, ROWS + 1).await?,
+        None => store::totals(&services.db, asked, ROWS + 1).await?,
     };
     let number = |column, value| db::unsigned("object_totals", column, value);
     let mut rows = found
@@ -122,12 +147,58 @@ pub async fn figures(
     Ok(Json(Figures { rows, truncated }))
 }
 
-/// Which revision.
+/// Calls to KMS.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct KmsCalls {
+    /// By gateway, KMS, operation and result.
+    pub rows: Vec<KmsRow>,
+}
+
+/// Calls that ended alike.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct KmsRow {
+    /// Name of the gateway.
+    pub gateway: String,
+    /// The KMS ID.
+    pub kms: String,
+    /// wrap, unwrap or probe.
+    pub operation: String,
+    /// ok or error.
+    pub result: String,
+    /// How many since ever.
+    pub calls: u64,
+}
+
+/// Calls to KMS since ever.
+#[utoipa::path(get, path = "/stats/kms", tag = "statistics", params(Of), responses((status = 200, body = KmsCalls)))]
+pub async fn kms(
+    State(services): State<Services>,
+    Extension(_permit): Extension<Permit>,
+    Query(of): Query<Of>,
+) -> Result<Json<KmsCalls>, Error> {
+    let mut moment = store::one_moment(&services.db).await?;
+    let rows = store::kms_counts(&mut moment, chosen(&of.gateway)).await?.into_iter().map(|row| {
+        Ok(KmsRow {
+            gateway: row.gateway,
+            kms: row.kms,
+            operation: row.operation,
+            result: row.result,
+            calls: db::unsigned("kms_totals", "calls", row.calls)?,
+        })
+    });
+    Ok(Json(KmsCalls { rows: rows.collect::<Result<_, Error>>()? }))
+}
+
+/// Which revision, of which gateways.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// Its number; absent: the head.
     revision: Option<u64>,
+    /// Only of these gateways, one name a parameter.
+    #[serde(default)]
+    gateway: Vec<String>,
 }
 
 /// How far the fleet has come with a revision. Counted are the gateways that should have it: not the suspended and
@@ -200,7 +271,7 @@ pub async fn convergence(
         return Err(Error::not_found("policy revision", &revision.to_string()));
     }
     let heartbeat = services.fleet.heartbeat();
-    let by_gateway = store::convergence(&services.db, lineage, revision)
+    let by_gateway = store::convergence(&services.db, lineage, revision, chosen(&which.gateway))
         .await?
         .into_iter()
         .map(|row| {
@@ -258,12 +329,15 @@ pub struct Inventory {
 }
 
 /// Buckets, KMS and backends of each storage.
-#[utoipa::path(get, path = "/inventories", tag = "statistics", responses((status = 200, body = Inventories)))]
+#[utoipa::path(
+    get, path = "/inventories", tag = "statistics", params(Of), responses((status = 200, body = Inventories))
+)]
 pub async fn inventories(
     State(services): State<Services>,
     Extension(_permit): Extension<Permit>,
+    Query(of): Query<Of>,
 ) -> Result<Json<Inventories>, Error> {
-    let inventories = store::inventories(&services.db)
+    let inventories = store::inventories(&services.db, chosen(&of.gateway))
         .await?
         .into_iter()
         .map(|row| Inventory {
@@ -284,6 +358,8 @@ pub struct Coverage {
     pub coverage: Vec<BucketCoverage>,
     /// There are more rows.
     pub truncated: bool,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// How much of a bucket is encrypted, as one gateway of its group last told. Gateways over one storage are never added
@@ -302,6 +378,8 @@ pub struct BucketCoverage {
     pub encrypting: bool,
     /// What asks for encryption, of all objects or of some.
     pub because: String,
+    /// The KMS by which the storage's gateways encrypt new objects; null where none is active.
+    pub kms_id: Option<String>,
     /// Objects known to be encrypted.
     pub objects_encrypted: u64,
     /// Objects known to be plain.
@@ -320,66 +398,74 @@ pub struct BucketCoverage {
     pub looked_age_s: Option<u64>,
 }
 
-/// A bucket in the content of an inventory, as the store writes it.
-#[derive(Debug, Deserialize)]
-struct StoredBucket {
+/// Which buckets.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub struct Buckets {
+    /// Of the storages behind these gateways, one name a parameter; none: of all.
+    gateway: Vec<String>,
+    /// A part of the bucket's name.
     bucket: String,
-    toggle: bool,
-    encrypting: bool,
-    because: String,
-    objects_encrypted: u64,
-    objects_plain: u64,
-    objects_unknown: u64,
-    bytes_encrypted: u64,
-    bytes_plain: u64,
-    /// Absent in what was stored before gateways told it.
-    #[serde(default)]
-    looked_ms: i64,
-}
-
-#[derive(Debug, Deserialize)]
-struct StoredContent {
-    buckets: Vec<StoredBucket>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many; 1 to 10,000.
+    limit: Option<i64>,
 }
 
 /// How much of each bucket is encrypted, and how old that knowledge is.
-#[utoipa::path(get, path = "/coverage", tag = "statistics", responses((status = 200, body = Coverage)))]
+#[utoipa::path(
+    get, path = "/coverage", tag = "statistics", params(Buckets),
+    responses((status = 200, body = Coverage), (status = 400, body = Problem))
+)]
 pub async fn coverage(
     State(services): State<Services>,
     Extension(_permit): Extension<Permit>,
+    Query(asked): Query<Buckets>,
 ) -> Result<Json<Coverage>, Error> {
-    let now = OffsetDateTime::now_utc();
-    let mut coverage = Vec::new();
-    for row in store::inventories(&services.db).await? {
-        let content: StoredContent =
-            serde_json::from_value(row.content).map_err(|error| Error::corrupt("inventories", "content", error))?;
-        let age_s = u64::try_from((now - row.received_at).whole_seconds()).unwrap_or(0);
-        // Both by the gateway's clock.
-        let looked_before = |looked_ms: i64| {
-            let taken_s = row.taken_at.unix_timestamp();
-            u64::try_from(taken_s - looked_ms / 1_000).unwrap_or(0)
-        };
-        coverage.extend(content.buckets.into_iter().map(|bucket| {
-            let looked = bucket.looked_ms > 0;
-            BucketCoverage {
-                storage_id: row.storage_id,
-                gateway: row.gateway.clone(),
-                bucket: bucket.bucket,
-                toggle: bucket.toggle,
-                encrypting: bucket.encrypting,
-                because: bucket.because,
-                objects_encrypted: bucket.objects_encrypted,
-                objects_plain: bucket.objects_plain,
-                objects_unknown: looked.then_some(bucket.objects_unknown),
-                bytes_encrypted: bucket.bytes_encrypted,
-                bytes_plain: bucket.bytes_plain,
-                age_s,
-                looked_age_s: looked.then(|| age_s.saturating_add(looked_before(bucket.looked_ms))),
-            }
-        }));
+    let limit = asked.limit.unwrap_or(ROWS).clamp(1, ROWS);
+    let after = asked.after.as_deref().map(|cursor| {
+        let (bucket, storage) = cursor.rsplit_once('/')?;
+        Some((bucket, storage.parse().ok()?))
+    });
+    let after = match after {
+        Some(None) => return Err(Error::new(Kind::Invalid, "`after` is not the `next` of a page.")),
+        Some(after) => after,
+        None => None,
+    };
+    let asked = store::CoverageAsked { gateways: chosen(&asked.gateway), part: &asked.bucket, after };
+    let mut rows = store::coverage(&services.db, asked, limit + 1).await?;
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        rows.pop();
     }
-    let limit = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let truncated = coverage.len() > limit;
-    coverage.truncate(limit);
-    Ok(Json(Coverage { coverage, truncated }))
+    let next = rows.last().filter(|_| more).map(|last| format!("{}/{}", last.bucket, last.storage_id));
+    let coverage = rows.into_iter().map(BucketCoverage::read).collect::<Result<_, _>>()?;
+    Ok(Json(Coverage { coverage, truncated: more, next }))
+}
+
+impl BucketCoverage {
+    fn read(row: store::CoverageRow) -> Result<Self, Error> {
+        let number = |value| db::unsigned("inventories", "content", value);
+        let age_s = u64::try_from((row.now - row.received_at).whole_seconds()).unwrap_or(0);
+        let looked = row.looked_ms > 0;
+        // Both by the gateway's clock.
+        let looked_before = u64::try_from(row.taken_at.unix_timestamp() - row.looked_ms / 1_000).unwrap_or(0);
+        Ok(Self {
+            storage_id: row.storage_id,
+            gateway: row.gateway,
+            bucket: row.bucket,
+            toggle: row.toggle,
+            encrypting: row.encrypting,
+            because: row.because,
+            kms_id: row.kms_id,
+            objects_encrypted: number(row.objects_encrypted)?,
+            objects_plain: number(row.objects_plain)?,
+            objects_unknown: looked.then(|| number(row.objects_unknown)).transpose()?,
+            bytes_encrypted: number(row.bytes_encrypted)?,
+            bytes_plain: number(row.bytes_plain)?,
+            age_s,
+            looked_age_s: looked.then(|| age_s.saturating_add(looked_before)),
+        })
+    }
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 use std::collections::HashMap;
 
-use ids::GatewayId;
+use ids::{Direction, GatewayId, Outcome};
 use prost::Message as _;
 use proto::report::{Inventory, Report};
 use proto::wire;
@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::traffic::Traffic;
 use crate::db::{self, Tx};
 use crate::error::{Error, Kind};
 use crate::gateways::{self, Ended, State};
@@ -87,7 +88,8 @@ pub(super) async fn note_replay(tx: &mut Tx, gateway: GatewayId, series: Uuid) -
     db::exactly_one("count a replay", &done)
 }
 
-/// Raises the totals of a series to the report's cumulative counts, and books the differences in `minute`.
+/// Raises the totals of a series to the report's cumulative counts, and books the differences in `minute`; they are
+/// added to `traffic` too.
 ///
 /// One statement; the mark's lock keeps other reports of the series out between reading and writing the totals.
 pub(super) async fn merge_objects(
@@ -95,6 +97,7 @@ pub(super) async fn merge_objects(
     gateway: GatewayId,
     report: &Report,
     minute: OffsetDateTime,
+    traffic: &mut Traffic,
 ) -> Result<(), Error> {
     let counts = &report.objects;
     if counts.is_empty() {
@@ -106,8 +109,8 @@ pub(super) async fn merge_objects(
     let directions: Vec<_> = counts.iter().map(|count| count.direction.as_str().to_owned()).collect();
     let objects = numbers(counts.iter().map(|count| count.objects))?;
     let bytes = numbers(counts.iter().map(|count| count.bytes))?;
-    sqlx::query!(
-        "with told as (
+    let added = sqlx::query!(
+        r#"with told as (
              select * from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
              as told (bucket, policy, outcome, direction, objects, bytes)),
          difference as (
@@ -122,13 +125,17 @@ pub(super) async fn merge_objects(
                  (gateway_id, series, bucket, policy, outcome, direction, objects, bytes)
              select $1, $2, bucket, policy, outcome, direction, objects, bytes from told
              on conflict (gateway_id, series, bucket, policy, outcome, direction) do update
-             set objects = greatest(total.objects, excluded.objects), bytes = greatest(total.bytes, excluded.bytes))
-         insert into object_rollups as rollup
-             (period, starts_at, gateway_id, bucket, policy, outcome, direction, objects, bytes)
-         select 'minute', $9, $1, bucket, policy, outcome, direction, objects, bytes from difference
-         where objects > 0 or bytes > 0
-         on conflict (period, starts_at, gateway_id, bucket, policy, outcome, direction) do update
-         set objects = rollup.objects + excluded.objects, bytes = rollup.bytes + excluded.bytes",
+             set objects = greatest(total.objects, excluded.objects), bytes = greatest(total.bytes, excluded.bytes)),
+         booked as (
+             insert into object_rollups as rollup
+                 (period, starts_at, gateway_id, bucket, policy, outcome, direction, objects, bytes)
+             select 'minute', $9, $1, bucket, policy, outcome, direction, objects, bytes from difference
+             where objects > 0 or bytes > 0
+             on conflict (period, starts_at, gateway_id, bucket, policy, outcome, direction) do update
+             set objects = rollup.objects + excluded.objects, bytes = rollup.bytes + excluded.bytes)
+         select outcome as "outcome!", direction as "direction!", sum(objects)::bigint as "objects!",
+                sum(bytes)::bigint as "bytes!"
+         from difference where objects > 0 or bytes > 0 group by outcome, direction"#,
         gateway.0,
         report.series,
         &buckets,
@@ -139,14 +146,32 @@ pub(super) async fn merge_objects(
         &bytes,
         minute
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
     .map_err(|error| Error::database("merge counts of objects", error))?;
+    for row in added {
+        traffic.add(outcome(&row.outcome)?, direction(&row.direction)?, row.objects, row.bytes);
+    }
     Ok(())
 }
 
-/// Raises the totals of KMS calls.
-pub(super) async fn merge_kms(tx: &mut Tx, gateway: GatewayId, report: &Report) -> Result<(), Error> {
+/// An outcome as the tables spell it.
+pub(crate) fn outcome(text: &str) -> Result<Outcome, Error> {
+    text.parse().map_err(|error| Error::corrupt("object_totals", "outcome", error))
+}
+
+/// A direction as the tables spell it.
+pub(crate) fn direction(text: &str) -> Result<Direction, Error> {
+    text.parse().map_err(|error| Error::corrupt("object_totals", "direction", error))
+}
+
+/// Raises the totals of KMS calls; the differences are added to `traffic`.
+pub(super) async fn merge_kms(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    report: &Report,
+    traffic: &mut Traffic,
+) -> Result<(), Error> {
     if report.kms.is_empty() {
         return Ok(());
     }
@@ -154,11 +179,23 @@ pub(super) async fn merge_kms(tx: &mut Tx, gateway: GatewayId, report: &Report) 
     let operations: Vec<_> = report.kms.iter().map(|count| count.operation.clone()).collect();
     let results: Vec<_> = report.kms.iter().map(|count| count.result.clone()).collect();
     let calls = numbers(report.kms.iter().map(|count| count.calls))?;
-    sqlx::query!(
-        "insert into kms_totals as total (gateway_id, series, kms, operation, result, calls)
-         select $1, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::bigint[])
-         on conflict (gateway_id, series, kms, operation, result) do update
-         set calls = greatest(total.calls, excluded.calls)",
+    let added = sqlx::query!(
+        r#"with told as (
+             select * from unnest($3::text[], $4::text[], $5::text[], $6::bigint[])
+             as told (kms, operation, result, calls)),
+         difference as (
+             select told.result, greatest(told.calls - coalesce(total.calls, 0), 0) as calls
+             from told left join kms_totals total
+               on total.gateway_id = $1 and total.series = $2 and total.kms = told.kms
+              and total.operation = told.operation and total.result = told.result),
+         raised as (
+             insert into kms_totals as total (gateway_id, series, kms, operation, result, calls)
+             select $1, $2, kms, operation, result, calls from told
+             on conflict (gateway_id, series, kms, operation, result) do update
+             set calls = greatest(total.calls, excluded.calls))
+         select coalesce(sum(calls), 0)::bigint as "calls!",
+                coalesce(sum(calls) filter (where result <> 'ok'), 0)::bigint as "errors!"
+         from difference"#,
         gateway.0,
         report.series,
         &kms,
@@ -166,14 +203,21 @@ pub(super) async fn merge_kms(tx: &mut Tx, gateway: GatewayId, report: &Report) 
         &results,
         &calls
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
     .map_err(|error| Error::database("merge counts of KMS calls", error))?;
+    traffic.kms_calls += added.calls;
+    traffic.kms_errors += added.errors;
     Ok(())
 }
 
-/// Raises the totals of upstream requests.
-pub(super) async fn merge_upstreams(tx: &mut Tx, gateway: GatewayId, report: &Report) -> Result<(), Error> {
+/// Raises the totals of upstream requests; the differences are added to `traffic`.
+pub(super) async fn merge_upstreams(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    report: &Report,
+    traffic: &mut Traffic,
+) -> Result<(), Error> {
     if report.upstreams.is_empty() {
         return Ok(());
     }
@@ -182,13 +226,29 @@ pub(super) async fn merge_upstreams(tx: &mut Tx, gateway: GatewayId, report: &Re
     let requests = numbers(report.upstreams.iter().map(|count| count.requests))?;
     let bytes_in = numbers(report.upstreams.iter().map(|count| count.bytes_in))?;
     let bytes_out = numbers(report.upstreams.iter().map(|count| count.bytes_out))?;
-    sqlx::query!(
-        "insert into upstream_totals as total (gateway_id, series, backend, result, requests, bytes_in, bytes_out)
-         select $1, $2, * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
-         on conflict (gateway_id, series, backend, result) do update
-         set requests = greatest(total.requests, excluded.requests),
-             bytes_in = greatest(total.bytes_in, excluded.bytes_in),
-             bytes_out = greatest(total.bytes_out, excluded.bytes_out)",
+    let added = sqlx::query!(
+        r#"with told as (
+             select * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+             as told (backend, result, requests, bytes_in, bytes_out)),
+         difference as (
+             select told.result, greatest(told.requests - coalesce(total.requests, 0), 0) as requests,
+                    greatest(told.bytes_in - coalesce(total.bytes_in, 0), 0) as bytes_in,
+                    greatest(told.bytes_out - coalesce(total.bytes_out, 0), 0) as bytes_out
+             from told left join upstream_totals total
+               on total.gateway_id = $1 and total.series = $2 and total.backend = told.backend
+              and total.result = told.result),
+         raised as (
+             insert into upstream_totals as total
+                 (gateway_id, series, backend, result, requests, bytes_in, bytes_out)
+             select $1, $2, backend, result, requests, bytes_in, bytes_out from told
+             on conflict (gateway_id, series, backend, result) do update
+             set requests = greatest(total.requests, excluded.requests),
+                 bytes_in = greatest(total.bytes_in, excluded.bytes_in),
+                 bytes_out = greatest(total.bytes_out, excluded.bytes_out))
+         select coalesce(sum(requests), 0)::bigint as "requests!",
+                coalesce(sum(requests) filter (where result not in ('ok', 'client_error')), 0)::bigint as "errors!",
+                coalesce(sum(bytes_in), 0)::bigint as "bytes_in!", coalesce(sum(bytes_out), 0)::bigint as "bytes_out!"
+         from difference"#,
         gateway.0,
         report.series,
         &backends,
@@ -197,9 +257,13 @@ pub(super) async fn merge_upstreams(tx: &mut Tx, gateway: GatewayId, report: &Re
         &bytes_in,
         &bytes_out
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
     .map_err(|error| Error::database("merge counts of upstream requests", error))?;
+    traffic.upstream_requests += added.requests;
+    traffic.upstream_errors += added.errors;
+    traffic.upstream_bytes_in += added.bytes_in;
+    traffic.upstream_bytes_out += added.bytes_out;
     Ok(())
 }
 
@@ -298,11 +362,15 @@ pub(super) struct InventoryRow {
     pub(super) content: serde_json::Value,
 }
 
-/// Every storage, at most 1,000.
-pub(super) async fn inventories(db: &PgPool) -> Result<Vec<InventoryRow>, Error> {
+/// The storages behind the gateways of these names, all where `None`; at most 1,000.
+pub(super) async fn inventories(db: &PgPool, names: Option<&[String]>) -> Result<Vec<InventoryRow>, Error> {
     let rows = sqlx::query!(
         "select i.storage_id, g.name, i.taken_at, i.received_at, i.content
-         from inventories i join gateways g on g.id = i.gateway_id order by i.storage_id limit 1000"
+         from inventories i join gateways g on g.id = i.gateway_id
+         where $1::text[] is null or g.name = any($1)
+            or i.storage_id in (select storage_id from gateways where name = any($1))
+         order by i.storage_id limit 1000",
+        names
     )
     .fetch_all(db)
     .await
@@ -321,32 +389,119 @@ pub(super) async fn inventories(db: &PgPool) -> Result<Vec<InventoryRow>, Error>
 
 /// What a row of figures is about; none where the question sums over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     pub(super) gateway: Option<String>,
     pub(super) bucket: Option<String>,
-    pub(super) policy: Option<String>,
-    pub(super) outcome: Option<String>,
-    pub(super) objects: i64,
+    pub(crate) policy: Option<String>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) objects: i64,
     pub(super) bytes: i64,
     pub(super) objects_read: i64,
     pub(super) bytes_read: i64,
 }
 
-/// Totals by the named dimension, or by all where `by` is none; at most `limit` rows.
-pub(super) async fn totals(db: &PgPool, by: Option<&str>, limit: i64) -> Result<Vec<Figures>, Error> {
+/// What is known of a bucket of a storage.
+pub(super) struct CoverageRow {
+    pub(super) storage_id: Uuid,
+    pub(super) gateway: String,
+    pub(super) taken_at: OffsetDateTime,
+    pub(super) received_at: OffsetDateTime,
+    pub(super) bucket: String,
+    pub(super) toggle: bool,
+    pub(super) encrypting: bool,
+    pub(super) because: String,
+    pub(super) objects_encrypted: i64,
+    pub(super) objects_plain: i64,
+    pub(super) objects_unknown: i64,
+    pub(super) bytes_encrypted: i64,
+    pub(super) bytes_plain: i64,
+    /// 0 in what was stored before gateways told it, too.
+    pub(super) looked_ms: i64,
+    pub(super) kms_id: Option<String>,
+    pub(super) now: OffsetDateTime,
+}
+
+/// Which buckets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct CoverageAsked<'a> {
+    /// Of the storages behind the gateways of these names; none: of all.
+    pub(super) gateways: Option<&'a [String]>,
+    /// A part of the bucket's name; empty: all.
+    pub(super) part: &'a str,
+    /// Those after this bucket and storage.
+    pub(super) after: Option<(&'a str, Uuid)>,
+}
+
+/// The buckets of the storages, each once, by name and storage; at most `limit`.
+pub(super) async fn coverage(db: &PgPool, asked: CoverageAsked<'_>, limit: i64) -> Result<Vec<CoverageRow>, Error> {
+    sqlx::query_as!(
+        CoverageRow,
+        r#"select i.storage_id, g.name as gateway, i.taken_at, i.received_at, b.bucket as "bucket!",
+                  b.toggle as "toggle!", b.encrypting as "encrypting!", b.because as "because!",
+                  b.objects_encrypted as "objects_encrypted!", b.objects_plain as "objects_plain!",
+                  b.objects_unknown as "objects_unknown!", b.bytes_encrypted as "bytes_encrypted!",
+                  b.bytes_plain as "bytes_plain!", coalesce(b.looked_ms, 0) as "looked_ms!",
+                  (select k.id from jsonb_to_recordset(i.content -> 'kms') as k (id text, active boolean)
+                   where k.active limit 1) as kms_id,
+                  now() as "now!"
+           from inventories i
+           join gateways g on g.id = i.gateway_id
+           cross join lateral jsonb_to_recordset(i.content -> 'buckets') as b (
+               bucket text, toggle boolean, encrypting boolean, because text, objects_encrypted bigint,
+               objects_plain bigint, objects_unknown bigint, bytes_encrypted bigint, bytes_plain bigint,
+               looked_ms bigint)
+           where ($1::text[] is null or g.name = any($1)
+                  or i.storage_id in (select storage_id from gateways where name = any($1)))
+             and ($2 = '' or position($2 in b.bucket) > 0)
+             and ($3::text is null or (b.bucket collate "C", i.storage_id) > ($3 collate "C", $4::uuid))
+           order by b.bucket collate "C", i.storage_id limit $5"#,
+        asked.gateways,
+        asked.part,
+        asked.after.map(|(bucket, _)| bucket),
+        asked.after.map(|(_, storage)| storage),
+        limit
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("read the coverage", error))
+}
+
+/// Which figures, and how they are summed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked<'a> {
+    /// One of gateway, bucket, policy, outcome, policy-outcome; none: a row for each key.
+    pub(crate) by: Option<&'a str>,
+    /// Names; none: all.
+    pub(crate) gateways: Option<&'a [String]>,
+    /// Names; none: all.
+    pub(crate) buckets: Option<&'a [String]>,
+    /// Names; none: all.
+    pub(crate) policies: Option<&'a [String]>,
+    /// Words; none: all.
+    pub(crate) outcomes: Option<&'a [String]>,
+}
+
+/// Totals; at most `limit` rows.
+pub(crate) async fn totals(db: &PgPool, asked: Asked<'_>, limit: i64) -> Result<Vec<Figures>, Error> {
     sqlx::query_as!(
         Figures,
-        r#"select case when coalesce($1::text, 'gateway') = 'gateway' then g.name end as gateway,
-                  case when coalesce($1::text, 'bucket') = 'bucket' then t.bucket end as bucket,
-                  case when coalesce($1::text, 'policy') = 'policy' then t.policy end as policy,
-                  case when coalesce($1::text, 'outcome') = 'outcome' then t.outcome end as outcome,
+        r#"select case when $1::text is null or $1 = 'gateway' then g.name end as gateway,
+                  case when $1::text is null or $1 = 'bucket' then t.bucket end as bucket,
+                  case when $1::text is null or $1 in ('policy', 'policy-outcome') then t.policy end as policy,
+                  case when $1::text is null or $1 in ('outcome', 'policy-outcome') then t.outcome end as outcome,
                   coalesce(sum(t.objects) filter (where t.direction = 'in'), 0)::bigint as "objects!",
                   coalesce(sum(t.bytes) filter (where t.direction = 'in'), 0)::bigint as "bytes!",
                   coalesce(sum(t.objects) filter (where t.direction = 'out'), 0)::bigint as "objects_read!",
                   coalesce(sum(t.bytes) filter (where t.direction = 'out'), 0)::bigint as "bytes_read!"
            from object_totals t join gateways g on g.id = t.gateway_id
-           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $2"#,
-        by,
+           where ($2::text[] is null or g.name = any($2)) and ($3::text[] is null or t.bucket = any($3))
+             and ($4::text[] is null or t.policy = any($4)) and ($5::text[] is null or t.outcome = any($5))
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $6"#,
+        asked.by,
+        asked.gateways,
+        asked.buckets,
+        asked.policies,
+        asked.outcomes,
         limit
     )
     .fetch_all(db)
@@ -357,25 +512,31 @@ pub(super) async fn totals(db: &PgPool, by: Option<&str>, limit: i64) -> Result<
 /// The same since a time, from the rollups: periods that were not over then, so that nothing since is missing.
 pub(super) async fn since(
     db: &PgPool,
-    by: Option<&str>,
+    asked: Asked<'_>,
     from: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Figures>, Error> {
     sqlx::query_as!(
         Figures,
-        r#"select case when coalesce($1::text, 'gateway') = 'gateway' then g.name end as gateway,
-                  case when coalesce($1::text, 'bucket') = 'bucket' then t.bucket end as bucket,
-                  case when coalesce($1::text, 'policy') = 'policy' then t.policy end as policy,
-                  case when coalesce($1::text, 'outcome') = 'outcome' then t.outcome end as outcome,
+        r#"select case when $1::text is null or $1 = 'gateway' then g.name end as gateway,
+                  case when $1::text is null or $1 = 'bucket' then t.bucket end as bucket,
+                  case when $1::text is null or $1 in ('policy', 'policy-outcome') then t.policy end as policy,
+                  case when $1::text is null or $1 in ('outcome', 'policy-outcome') then t.outcome end as outcome,
                   coalesce(sum(t.objects) filter (where t.direction = 'in'), 0)::bigint as "objects!",
                   coalesce(sum(t.bytes) filter (where t.direction = 'in'), 0)::bigint as "bytes!",
                   coalesce(sum(t.objects) filter (where t.direction = 'out'), 0)::bigint as "objects_read!",
                   coalesce(sum(t.bytes) filter (where t.direction = 'out'), 0)::bigint as "bytes_read!"
            from object_rollups t join gateways g on g.id = t.gateway_id
-           where t.starts_at > $2::timestamptz - interval '1 day'
-             and t.starts_at + ('1 ' || t.period)::interval > $2
-           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $3"#,
-        by,
+           where ($2::text[] is null or g.name = any($2)) and ($3::text[] is null or t.bucket = any($3))
+             and ($4::text[] is null or t.policy = any($4)) and ($5::text[] is null or t.outcome = any($5))
+             and t.starts_at > $6::timestamptz - interval '1 day'
+             and t.starts_at + ('1 ' || t.period)::interval > $6
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $7"#,
+        asked.by,
+        asked.gateways,
+        asked.buckets,
+        asked.policies,
+        asked.outcomes,
         from,
         limit
     )
@@ -428,13 +589,15 @@ pub(super) struct KmsCount {
     pub(super) calls: i64,
 }
 
-/// The fleet's KMS calls.
-pub(super) async fn kms_counts(tx: &mut Tx) -> Result<Vec<KmsCount>, Error> {
+/// The KMS calls of the gateways of these names, of all where `None`.
+pub(super) async fn kms_counts(tx: &mut Tx, gateways: Option<&[String]>) -> Result<Vec<KmsCount>, Error> {
     sqlx::query_as!(
         KmsCount,
         r#"select g.name as gateway, t.kms, t.operation, t.result, sum(t.calls)::bigint as "calls!"
            from kms_totals t join gateways g on g.id = t.gateway_id
-           group by 1, 2, 3, 4 order by 1, 2, 3, 4"#
+           where $1::text[] is null or g.name = any($1)
+           group by 1, 2, 3, 4 order by 1, 2, 3, 4"#,
+        gateways
     )
     .fetch_all(&mut **tx)
     .await
@@ -443,7 +606,7 @@ pub(super) async fn kms_counts(tx: &mut Tx) -> Result<Vec<KmsCount>, Error> {
 
 /// A transaction that only reads, and sees the database as it is at its first look whatever is committed meanwhile.
 /// Dropping it ends it.
-pub(super) async fn one_moment(db: &PgPool) -> Result<Tx, Error> {
+pub(crate) async fn one_moment(db: &PgPool) -> Result<Tx, Error> {
     let begin = "begin isolation level repeatable read read only";
     db.begin_with(begin).await.map_err(|error| Error::database("begin the look at the fleet", error))
 }
@@ -466,10 +629,13 @@ pub(super) async fn fleet_state(tx: &mut Tx) -> Result<FleetState, Error> {
         .into_iter()
         .map(|row| Ok((State::read(&row.state)?, row.stream_open, row.last_seen_at)))
         .collect::<Result<_, Error>>()?;
-    let counts = sqlx::query!(r#"select (select count(*) from gateway_refusals) as "refusals!", now() as "now!""#)
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(|error| Error::database("count the refusals", error))?;
+    let counts = sqlx::query!(
+        r#"select (select count(*) from gateway_refusals r join gateways g on g.id = r.gateway_id
+                    where g.state <> 'retired') as "refusals!", now() as "now!""#
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(|error| Error::database("count the refusals", error))?;
     Ok(FleetState { gateways, refusals: counts.refusals, now: counts.now })
 }
 
@@ -497,8 +663,14 @@ pub(super) async fn head(db: &PgPool) -> Result<(Uuid, u64), Error> {
     Ok((row.lineage, db::unsigned("policy_head", "number", row.number)?))
 }
 
-/// Progress with a revision of every gateway that should have it: not those that are suspended or retired.
-pub(super) async fn convergence(db: &PgPool, lineage: Uuid, number: u64) -> Result<Vec<Progress>, Error> {
+/// Progress with a revision of every gateway that should have it: not those that are suspended or retired; of those of
+/// these names, where some are given.
+pub(super) async fn convergence(
+    db: &PgPool,
+    lineage: Uuid,
+    number: u64,
+    names: Option<&[String]>,
+) -> Result<Vec<Progress>, Error> {
     let number = db::signed("a revision", number)?;
     let rows = sqlx::query!(
         r#"select g.name, g.state, g.stream_open, g.last_seen_at, g.uploads_open,
@@ -508,10 +680,11 @@ pub(super) async fn convergence(db: &PgPool, lineage: Uuid, number: u64) -> Resu
                   r.code as "code?", r.item as "item?", r.reason as "reason?", now() as "now!"
            from gateways g
            left join gateway_refusals r on r.gateway_id = g.id and r.lineage = $1 and r.number >= $2
-           where g.state in ('pending', 'active', 'quarantined')
+           where g.state in ('pending', 'active', 'quarantined') and ($3::text[] is null or g.name = any($3))
            order by g.name"#,
         lineage,
-        number
+        number,
+        names
     )
     .fetch_all(db)
     .await

@@ -118,7 +118,9 @@ async fn the_identity_comes_from_the_certificate() {
     let series = Uuid::new_v4();
     one.report(&report(series, 1, 5, 500)).await.expect("merged");
     other.report(&report(series, 1, 9, 900)).await.expect("merged");
-    let rows = store::totals(&database.pool, Some("gateway"), 10).await.expect("totals");
+    let rows = store::totals(&database.pool, store::Asked { by: Some("gateway"), ..store::Asked::default() }, 10)
+        .await
+        .expect("totals");
     let by: Vec<_> = rows.iter().map(|row| (row.gateway.as_deref(), row.objects)).collect();
     assert_eq!(by, [(Some("gateway-1"), 5), (Some("gateway-2"), 9)]);
     central.stop().await;
@@ -138,20 +140,24 @@ async fn a_late_report_is_booked_at_its_own_time_and_a_future_one_is_not() {
     let mut early = report(series, 2, 6, 600);
     (early.start_ms, early.end_ms) = (ms(now + Duration::days(300)), ms(now + Duration::days(301)));
     gateway.report(&early).await.expect("merged");
-    let rows = store::since(&database.pool, None, now - Duration::hours(1), 10).await.expect("figures");
+    let rows =
+        store::since(&database.pool, store::Asked::default(), now - Duration::hours(1), 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).collect::<Vec<_>>(), [1]);
     let booked: OffsetDateTime = sqlx::query_scalar("select min(starts_at) from object_rollups")
         .fetch_one(&database.pool)
         .await
         .expect("a minute");
     let within = booked + Duration::seconds(59);
-    let rows = store::since(&database.pool, None, within, 10).await.expect("figures");
+    let rows = store::since(&database.pool, store::Asked::default(), within, 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 6, "the minute that was not over then counts");
-    let rows = store::since(&database.pool, None, booked + Duration::MINUTE, 10).await.expect("figures");
+    let rows =
+        store::since(&database.pool, store::Asked::default(), booked + Duration::MINUTE, 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 1);
-    let rows = store::since(&database.pool, None, now - Duration::hours(4), 10).await.expect("figures");
+    let rows =
+        store::since(&database.pool, store::Asked::default(), now - Duration::hours(4), 10).await.expect("figures");
     assert_eq!(rows.iter().map(|row| row.objects).sum::<i64>(), 6);
-    let rows = store::since(&database.pool, None, now + Duration::hours(1), 10).await.expect("figures");
+    let rows =
+        store::since(&database.pool, store::Asked::default(), now + Duration::hours(1), 10).await.expect("figures");
     assert!(rows.is_empty(), "nothing lies in the future");
     central.stop().await;
 }
@@ -214,7 +220,7 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     };
     one.report(&with(2_000, 20)).await.expect("merged");
     other.report(&with(1_000, 10)).await.expect("merged");
-    let known = store::inventories(&database.pool).await.expect("inventories");
+    let known = store::inventories(&database.pool, None).await.expect("inventories");
     assert_eq!(known.len(), 1, "two gateways over one storage are not added up");
     assert_eq!(
         (known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]),
@@ -225,9 +231,15 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     one.report(&with(ahead, 30)).await.expect("merged");
     let now = (OffsetDateTime::now_utc() + Duration::SECOND).unix_timestamp() * 1_000;
     other.report(&with(now, 40)).await.expect("merged");
-    let known = store::inventories(&database.pool).await.expect("inventories");
+    let known = store::inventories(&database.pool, None).await.expect("inventories");
     assert_eq!(known[0].content["buckets"][0]["objects_encrypted"], 40);
     central.stop().await;
+}
+
+async fn coverage(central: &Central) -> axum::Json<rest::Coverage> {
+    let asked = axum_extra::extract::Query(rest::Buckets::default());
+    let state = axum::extract::State(central.services.clone());
+    rest::coverage(state, axum::Extension(Central::permit()), asked).await.expect("coverage")
 }
 
 #[tokio::test]
@@ -257,10 +269,7 @@ async fn coverage_says_how_old_it_is_and_what_is_not_known() {
         backends: Vec::new(),
     });
     gateway.report(&told).await.expect("merged");
-    let axum::Json(answer) =
-        rest::coverage(axum::extract::State(central.services.clone()), axum::Extension(Central::permit()))
-            .await
-            .expect("coverage");
+    let axum::Json(answer) = coverage(&central).await;
     assert!(!answer.truncated);
     let [looked, never] = answer.coverage.as_slice() else { panic!("{answer:?}") };
     assert_eq!((looked.bucket.as_str(), looked.gateway.as_str()), ("looked", "gateway-1"));
@@ -272,10 +281,7 @@ async fn coverage_says_how_old_it_is_and_what_is_not_known() {
         .execute(&database.pool)
         .await
         .expect("older");
-    let axum::Json(answer) =
-        rest::coverage(axum::extract::State(central.services.clone()), axum::Extension(Central::permit()))
-            .await
-            .expect("coverage");
+    let axum::Json(answer) = coverage(&central).await;
     assert!(answer.coverage[0].age_s >= 3_600);
     central.stop().await;
 }
