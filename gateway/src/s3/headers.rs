@@ -269,6 +269,14 @@ pub fn sealed_metadata(headers: &HeaderMap) -> Result<Option<Metadata>, envelope
     Metadata::parse(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
+/// The answer to a client.
+pub fn client_response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,12 +346,4 @@ mod tests {
         assert!(gives_rights_away(&map(&[("x-amz-grant-read", "id=x")])));
         assert!(gives_rights_away(&map(&[("x-amz-bypass-governance-retention", "true")])));
     }
-}
-
-/// The answer to a client.
-pub fn client_response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
