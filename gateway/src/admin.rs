@@ -1,36 +1,40 @@
 //! The admin listener: REST with its `OpenAPI` document.
 //!
 //! ```text
-//! request ─▶ token of the group document ─▶ kms │ buckets │ credentials │ objects │ info │ settings
-//!                                              │ a change: Group::edit, durable before the answer
-//!                                              ▼
-//!                                   Keys::configure, so that it holds here at once
+//! request ─▶ guard: token or session ─▶ kms │ buckets │ credentials │ objects │ info │ settings │ session
+//!                                          │ a change: Group::edit, durable before the answer
+//!                                          ▼
+//!                               Keys::configure, so that it holds here at once
 //! ```
 //! Everything that the console and the command line do, they do here. One file for each noun; refusals in [`problem`].
 
 mod buckets;
 mod credentials;
+mod guard;
 mod info;
 mod kms;
 mod objects;
 pub mod problem;
+mod session;
+mod sessions;
 mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -43,6 +47,7 @@ use crate::state::ledger::Ledger;
 use crate::uplink::Uplink;
 use crate::upstream::{Upstream, Upstreams};
 use problem::Problem;
+pub use sessions::Sessions;
 
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -69,6 +74,8 @@ pub struct Admin {
     pub scan: Arc<Scan>,
     /// Why the start before this one came to nothing.
     pub failed_start: Option<FailedStart>,
+    /// Who is logged in.
+    pub sessions: Sessions,
 }
 
 /// A start that came to nothing: told by the next one that succeeds, since nobody may have seen the log.
@@ -82,26 +89,52 @@ pub struct FailedStart {
 
 type Shared = State<Arc<Admin>>;
 
+/// Set where an answer has none of its own: nothing of the interface is to be shown as a page, framed, or kept.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
 /// The routes under `/api/v1`, `/healthz` and `/readyz`, and their `OpenAPI` document.
 pub fn router(admin: Arc<Admin>) -> (Router, OpenApi) {
-    let (api, document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", guarded()).split_for_parts();
+    let (api, document) = described();
     let served = document.clone();
-    let router = api
-        .layer(from_fn_with_state(Arc::clone(&admin), authenticate))
+    let mut router = api
         .route("/api/v1/openapi.json", get(|| async move { axum::Json(served) }))
         .route("/api/{*rest}", get(unknown).post(unknown).put(unknown).delete(unknown))
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, DEADLINE))
+        .layer(Extension(Arc::clone(&admin)))
         .layer(CatchPanicLayer::custom(|_| Problem::internal(&"a handler panicked").into_response()))
         .with_state(admin);
+    for (name, value) in HEADERS {
+        let value = HeaderValue::from_static(value);
+        router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
+    }
     (router, document)
 }
 
-/// Every route that needs a token.
+/// The routes under `/api/v1` and their document.
+fn described() -> (Router<Arc<Admin>>, OpenApi) {
+    let deadline = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, DEADLINE);
+    let open = OpenApiRouter::new().routes(routes!(session::log_in)).layer(from_fn(guard::same_origin));
+    let guarded = guarded().layer(from_fn(guard::authenticate));
+    let all = open.merge(guarded).layer(deadline);
+    OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", all).split_for_parts()
+}
+
+/// Every route that needs a token or a session.
 fn guarded() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
+        .routes(routes!(session::who, session::log_out))
         .routes(routes!(info::info))
         .routes(routes!(info::policies))
         .routes(routes!(info::central))
@@ -130,30 +163,22 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Sealgate gateway", description = "Administration of a gateway group"),
-    modifiers(&Bearer),
-    security(("token" = []))
+    modifiers(&Schemes),
+    security(("token" = []), ("session" = []))
 )]
 struct Api;
 
-struct Bearer;
+struct Schemes;
 
-impl utoipa::Modify for Bearer {
+impl utoipa::Modify for Schemes {
     fn modify(&self, document: &mut OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    }
-}
-
-/// Lets through who presents a token of the group document.
-async fn authenticate(State(admin): Shared, request: Request, next: Next) -> Response {
-    let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = presented.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    match token {
-        Some(token) if admin.group.document().token(token).is_some() => next.run(request).await,
-        _ => Problem::unauthorized().into_response(),
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let about = "The cookie that POST /session sets; behind a port, its name ends in _PORT. A request that changes \
+                     something needs the header X-Sealgate-Request too.";
+        let session = ApiKeyValue::with_description("sealgate_gateway_session", about);
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", token);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 

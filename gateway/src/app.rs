@@ -145,6 +145,7 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         uplink: uplink.clone(),
         scan: Arc::clone(&scan),
         failed_start: failed_start(&state_dir),
+        sessions: admin::Sessions::default(),
     }));
 
     // What serves clients stops first; what writes down what they did stops when they are gone.

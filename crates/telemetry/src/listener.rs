@@ -1,5 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz` on a listener of their own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,9 +31,11 @@ pub fn router(registry: Arc<Registry>, ready: Health) -> Router {
         .with_state(Shared { registry, ready })
 }
 
-/// Serves [`router`] until `stop` is cancelled.
+/// Serves a router until `stop` is cancelled; its handlers can ask for the peer's address.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {

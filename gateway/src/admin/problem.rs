@@ -23,29 +23,58 @@ pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     /// The HTTP status in words.
-    title: String,
+    title: &'static str,
     /// The HTTP status.
     status: u16,
     /// For the person who asked.
     pub detail: String,
-    /// Stable, for programs: `unauthorized`, `invalid`, `not-found`, `conflict`, `confirm`, `unprocessable`,
-    /// `not-supported`, `stale`, `unavailable`, `internal`.
+    /// Stable, for programs: `unauthorized`, `token-refused`, `session-over`, `cross-site`, `too-many-attempts`,
+    /// `invalid`, `not-found`, `conflict`, `confirm`, `unprocessable`, `not-supported`, `stale`, `unavailable`, `internal`.
     pub code: &'static str,
     /// Further fields that belong to the code.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     extra: Map<String, Value>,
+    /// When to try again.
+    #[serde(skip)]
+    retry_after_s: Option<u16>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or_default().to_owned();
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), code, extra: Map::new() }
+        let title = status.canonical_reason().unwrap_or_default();
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            extra: Map::new(),
+            retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(2),
+        }
     }
 
     /// No or no valid token.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid API token is needed: Authorization: Bearer TOKEN")
+    }
+
+    /// The same with a code and a text of its own.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str, detail: impl Into<String>) -> Self {
+        (self.code, self.detail) = (code, detail.into());
+        self
+    }
+
+    /// It comes, or could come, from a page of another site.
+    pub fn cross_site(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "cross-site", detail)
+    }
+
+    /// Too many wrong tokens came from the address of the caller.
+    pub fn too_many_attempts(wait_s: u16) -> Self {
+        let detail = format!("too many wrong tokens came from this address; try again in {wait_s} s");
+        Self { retry_after_s: Some(wait_s), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", detail) }
     }
 
     /// The request is not well-formed.
@@ -100,14 +129,15 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let mut response = (status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

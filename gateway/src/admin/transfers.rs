@@ -1,0 +1,138 @@
+//! Bodies that may take longer than a request: uploads, downloads, events. Bounded otherwise: so many at once, none that
+//! stands still, and none after the gateway has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body as AxumBody;
+use http_body_util::{BodyExt as _, StreamBody};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::problem::Problem;
+use crate::upstream::{Body, BodyError, with_deadline};
+
+/// Transfers at once.
+const MOST: usize = 64;
+
+/// Every long body of the admin listener.
+pub struct Transfers {
+    slots: Arc<Semaphore>,
+    tasks: TaskTracker,
+    idle: Duration,
+    /// The listener takes no more requests.
+    stop: CancellationToken,
+    /// What is still under way is cut off.
+    cut: CancellationToken,
+}
+
+/// The right to one transfer; given back when dropped.
+pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+impl Transfers {
+    /// A body whose bytes are not taken, or do not come, for `idle` is cut off. `stop` ends what has no end of its own.
+    pub fn new(idle: Duration, stop: CancellationToken) -> Self {
+        let (slots, cut) = (Arc::new(Semaphore::new(MOST)), CancellationToken::new());
+        Self { slots, tasks: TaskTracker::new(), idle, stop, cut }
+    }
+
+    /// Begins a transfer, unless there are too many.
+    pub(super) fn begin(&self) -> Result<Slot, Problem> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        slot.map(Slot).map_err(|_| Problem::unavailable(format!("there are {MOST} transfers under way; try again")))
+    }
+
+    /// A body that comes from the browser.
+    pub(super) fn receive(&self, body: AxumBody) -> Body {
+        with_deadline(body, self.idle)
+    }
+
+    /// A body that goes to the browser. Somebody takes it from the storage even while the browser takes nothing: only so
+    /// can it be given up.
+    pub(super) fn send(&self, mut body: Body, slot: Slot) -> AxumBody {
+        let (frames, taken) = mpsc::channel::<Result<_, BodyError>>(1);
+        let (idle, cut) = (self.idle, self.cut.clone());
+        self.tasks.spawn(async move {
+            let _slot = slot;
+            loop {
+                let frame = tokio::select! {
+                    () = cut.cancelled() => Some(Err("the gateway ends".into())),
+                    frame = body.frame() => frame,
+                };
+                let Some(frame) = frame else { return };
+                let last = frame.is_err();
+                // Whoever waits for more finds the body too short, and the connection ends.
+                if frames.send_timeout(frame, idle).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        AxumBody::new(StreamBody::new(ReceiverStream::new(taken)))
+    }
+
+    /// Ends when everything is to be cut off.
+    pub(super) async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Ends when the listener takes no more requests.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Cuts off what is still under way, and waits for it.
+    pub async fn end(&self) {
+        self.cut.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body::Frame;
+
+    use super::*;
+
+    fn endless() -> Body {
+        let frames = std::iter::repeat_with(|| Ok::<_, BodyError>(Frame::data(Bytes::from_static(&[0; 1024]))));
+        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+    }
+
+    fn silent() -> Body {
+        StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, BodyError>>()).boxed_unsync()
+    }
+
+    async fn all_slots(transfers: &Transfers) {
+        let all = Arc::clone(&transfers.slots).acquire_many_owned(u32::try_from(MOST).unwrap());
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("given up in time").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_download_that_nobody_takes_is_given_up() {
+        let transfers = Transfers::new(Duration::from_millis(50), CancellationToken::new());
+        let stalled = transfers.send(endless(), transfers.begin().unwrap());
+        all_slots(&transfers).await;
+        drop(stalled);
+    }
+
+    #[tokio::test]
+    async fn no_more_transfers_are_begun_than_there_are_slots() {
+        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
+        let begun: Vec<_> = (0..MOST).map(|_| transfers.begin().unwrap()).collect();
+        assert_eq!(transfers.begin().err().expect("refused").code, "unavailable");
+        drop(begun);
+        assert!(transfers.begin().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_ends_with_the_gateway_and_as_broken() {
+        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
+        let body = transfers.send(silent(), transfers.begin().unwrap());
+        tokio::time::timeout(Duration::from_secs(60), transfers.end()).await.expect("ends");
+        assert!(body.collect().await.is_err(), "a whole body it is not");
+    }
+}
