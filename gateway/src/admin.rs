@@ -18,6 +18,7 @@ pub mod problem;
 mod session;
 mod sessions;
 mod settings;
+mod transfers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ use utoipa_axum::routes;
 use crate::config::Floor;
 use crate::group::{Document, Group, GroupError, Refusal};
 use crate::keys::Keys;
+use crate::s3::Front;
 use crate::scan::Scan;
 use crate::snapshot::Policies;
 use crate::state::ledger::Ledger;
@@ -48,6 +50,7 @@ use crate::uplink::Uplink;
 use crate::upstream::{Upstream, Upstreams};
 use problem::Problem;
 pub use sessions::Sessions;
+pub use transfers::Transfers;
 
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -76,6 +79,10 @@ pub struct Admin {
     pub failed_start: Option<FailedStart>,
     /// Who is logged in.
     pub sessions: Sessions,
+    /// What serves clients: requests of the console go the same way.
+    pub front: Arc<Front>,
+    /// Long bodies.
+    pub transfers: Transfers,
 }
 
 /// A start that came to nothing: told by the next one that succeeds, since nobody may have seen the log.
@@ -126,8 +133,9 @@ pub fn router(admin: Arc<Admin>) -> (Router, OpenApi) {
 fn described() -> (Router<Arc<Admin>>, OpenApi) {
     let deadline = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, DEADLINE);
     let open = OpenApiRouter::new().routes(routes!(session::log_in)).layer(from_fn(guard::same_origin));
-    let guarded = guarded().layer(from_fn(guard::authenticate));
-    let all = open.merge(guarded).layer(deadline);
+    // What streams has bounds of its own.
+    let guarded = guarded().layer(deadline).merge(streams()).layer(from_fn(guard::authenticate));
+    let all = open.layer(deadline).merge(guarded);
     OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", all).split_for_parts()
 }
 
@@ -155,9 +163,16 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(credentials::list_tokens, credentials::add_token))
         .routes(routes!(credentials::remove_token))
         .routes(routes!(objects::path))
+        .routes(routes!(objects::list))
+        .routes(routes!(objects::status))
         .routes(routes!(settings::show))
         .routes(routes!(settings::set_floor))
         .routes(routes!(settings::set_former_places))
+}
+
+/// The same, of those whose bodies may take longer than any deadline: see [`transfers`].
+fn streams() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(objects::download, objects::upload, objects::delete))
 }
 
 #[derive(utoipa::OpenApi)]

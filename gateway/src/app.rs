@@ -41,6 +41,8 @@ use crate::upstream::{self, Upstreams};
 const FAILED_START: &str = "failed-start.json";
 /// How long what the last life left open is looked up before clients are let in.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long connections of the admin listener have to end once their transfers were cut off.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until `stop`, then until its requests have ended. Fails where it cannot start, or a part of it ends:
 /// why, is told by the admin API after the next start.
@@ -135,7 +137,9 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         Arc::new(move || group.writable().map_err(|stale| stale.to_string()))
     };
     let metrics = telemetry::router(Arc::new(registry), ready);
-    let (admin, _) = admin::router(Arc::new(Admin {
+    // What serves clients stops first; what writes down what they did stops when they are gone.
+    let (serving, keeping) = (CancellationToken::new(), CancellationToken::new());
+    let admin = Arc::new(Admin {
         group: Arc::clone(&group),
         keys: keys.clone(),
         upstreams,
@@ -146,14 +150,14 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         scan: Arc::clone(&scan),
         failed_start: failed_start(&state_dir),
         sessions: admin::Sessions::default(),
-    }));
+        front: Arc::clone(&front),
+        transfers: admin::Transfers::new(limits.body_timeout),
+    });
 
-    // What serves clients stops first; what writes down what they did stops when they are gone.
-    let (serving, keeping) = (CancellationToken::new(), CancellationToken::new());
     let mut servers = JoinSet::new();
     let mut keepers = JoinSet::new();
     servers.spawn(s3::serve(listeners.s3, front, serving.clone()).map(|()| "the S3 listener"));
-    servers.spawn(web(listeners.admin, admin, serving.clone(), "the admin listener"));
+    servers.spawn(administer(listeners.admin, admin, limits.drain, serving.clone()));
     keepers.spawn(web(listeners.metrics, metrics, keeping.clone(), "the metrics listener"));
     keepers.spawn(Arc::clone(&group).run(keeping.clone()).map(|()| "the look at the group document"));
     keepers.spawn(keys.follow(group, keeping.clone()).map(|()| "the look at the KMS"));
@@ -259,6 +263,32 @@ async fn web(listener: TcpListener, router: axum::Router, stop: CancellationToke
     if let Err(error) = telemetry::serve(listener, router, stop).await {
         tracing::error!(%error, "{name} failed");
     }
+    name
+}
+
+/// Serves the admin listener until `stop`; gives what is under way the configured time, then cuts it off.
+async fn administer(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    drain: Duration,
+    stop: CancellationToken,
+) -> &'static str {
+    let (router, _) = admin::router(Arc::clone(&admin));
+    let serving = web(listener, router, stop.clone(), "the admin listener");
+    tokio::pin!(serving);
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    let name = tokio::select! {
+        name = &mut serving => name,
+        () = drained => {
+            admin.transfers.end().await;
+            // A client that takes nothing keeps its connection; nothing is lost with it.
+            tokio::time::timeout(LAST, serving).await.unwrap_or("the admin listener")
+        }
+    };
+    admin.transfers.end().await;
     name
 }
 

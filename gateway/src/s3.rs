@@ -19,6 +19,7 @@ pub mod request;
 
 mod bucket_encryption;
 mod buckets;
+mod console;
 mod copy;
 mod delete;
 mod footers;
@@ -32,6 +33,7 @@ mod prefix;
 mod put;
 mod service;
 mod signed;
+mod status;
 mod upload;
 mod write;
 
@@ -59,12 +61,14 @@ use crate::stats::{Stats, UpstreamResult};
 use crate::upstream::{Body, Upstream, UpstreamError, Upstreams};
 use error::Error;
 
+pub(crate) use console::{Asked, Refused, announced_len};
 pub use footers::Footers;
 pub(crate) use list::Tally;
 pub(crate) use multipart::Ages;
 pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;
+pub(crate) use status::ObjectStatus;
 pub use write::mark_of_headers;
 
 /// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.

@@ -29,7 +29,8 @@ pub struct Problem {
     /// For the person who asked.
     pub detail: String,
     /// Stable, for programs: `unauthorized`, `token-refused`, `session-over`, `cross-site`, `too-many-attempts`,
-    /// `invalid`, `not-found`, `conflict`, `confirm`, `unprocessable`, `not-supported`, `stale`, `unavailable`, `internal`.
+    /// `denied`, `invalid`, `not-found`, `conflict`, `confirm`, `unprocessable`, `length-required`, `too-large`,
+    /// `precondition-failed`, `no-such-range`, `not-supported`, `stale`, `unavailable`, `internal`.
     pub code: &'static str,
     /// Further fields that belong to the code.
     #[serde(flatten)]
@@ -95,6 +96,36 @@ impl Problem {
     /// It has to be confirmed; the impact is told by [`Problem::with`].
     pub fn confirm(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "confirm", detail)
+    }
+
+    /// A policy or a rule of the bucket forbids it.
+    pub fn denied(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "denied", detail)
+    }
+
+    /// It is larger than S3 allows.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
+    /// The body does not say how long it is.
+    pub fn length_required(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::LENGTH_REQUIRED, "length-required", detail)
+    }
+
+    /// A condition of the request does not hold.
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
+    }
+
+    /// Nothing of the object is in the range.
+    pub fn no_such_range(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", detail)
+    }
+
+    /// The gateway failed; the cause was logged where it happened.
+    pub fn failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
     /// Well-formed, and refused for what it holds.

@@ -1,6 +1,7 @@
 //! The admin interface over a directory, without a network.
 
 mod access;
+mod objects;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -77,7 +78,9 @@ async fn bench() -> Bench {
         uplink: Uplink::new(None, &state, policies.clone(), stats, sealing, hooks),
         policies,
         floor: Floor::None,
-        scan: Scan::new(front),
+        scan: Scan::new(Arc::clone(&front)),
+        front,
+        transfers: Transfers::new(Duration::from_secs(30)),
         sessions: Sessions::default(),
         failed_start: Some(FailedStart { at_ms: 5, message: "listen.s3: the port is taken".to_owned() }),
     });

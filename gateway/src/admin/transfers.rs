@@ -1,10 +1,14 @@
 //! Bodies that may take longer than a request: uploads, downloads, events. Bounded otherwise: so many at once, none that
 //! stands still, and none after the gateway has ended.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body as AxumBody;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,14 +20,15 @@ use crate::upstream::{Body, BodyError, with_deadline};
 
 /// Transfers at once.
 const MOST: usize = 64;
+/// So much of a refused upload is taken nevertheless, in bytes, and for so long.
+const DROPPED: usize = 64 << 20;
+const DROPPING: Duration = Duration::from_secs(20);
 
 /// Every long body of the admin listener.
 pub struct Transfers {
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
     idle: Duration,
-    /// The listener takes no more requests.
-    stop: CancellationToken,
     /// What is still under way is cut off.
     cut: CancellationToken,
 }
@@ -32,10 +37,10 @@ pub struct Transfers {
 pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Transfers {
-    /// A body whose bytes are not taken, or do not come, for `idle` is cut off. `stop` ends what has no end of its own.
-    pub fn new(idle: Duration, stop: CancellationToken) -> Self {
+    /// A body whose bytes are not taken, or do not come, for `idle` is cut off.
+    pub fn new(idle: Duration) -> Self {
         let (slots, cut) = (Arc::new(Semaphore::new(MOST)), CancellationToken::new());
-        Self { slots, tasks: TaskTracker::new(), idle, stop, cut }
+        Self { slots, tasks: TaskTracker::new(), idle, cut }
     }
 
     /// Begins a transfer, unless there are too many.
@@ -46,7 +51,8 @@ impl Transfers {
 
     /// A body that comes from the browser.
     pub(super) fn receive(&self, body: AxumBody) -> Body {
-        with_deadline(body, self.idle)
+        let body = with_deadline(body, self.idle);
+        Received { body: Some(body), tasks: self.tasks.clone(), cut: self.cut.clone() }.boxed_unsync()
     }
 
     /// A body that goes to the browser. Somebody takes it from the storage even while the browser takes nothing: only so
@@ -77,11 +83,6 @@ impl Transfers {
         self.cut.cancelled().await;
     }
 
-    /// Ends when the listener takes no more requests.
-    pub(super) fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
     /// Cuts off what is still under way, and waits for it.
     pub async fn end(&self) {
         self.cut.cancel();
@@ -90,11 +91,59 @@ impl Transfers {
     }
 }
 
+/// A browser that is refused in the middle of its upload sees the refusal only if it may go on sending: what is left is
+/// taken and dropped, up to a bound.
+struct Received {
+    body: Option<Body>,
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let cut = self.cut.clone();
+        let rest = async move {
+            let mut left = DROPPED;
+            while let Some(Ok(frame)) = body.frame().await {
+                let taken = frame.data_ref().map_or(0, Bytes::len);
+                let Some(rest) = left.checked_sub(taken) else { return };
+                left = rest;
+            }
+        };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                _ = tokio::time::timeout(DROPPING, rest) => {}
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http_body::Frame;
-
     use super::*;
 
     fn endless() -> Body {
@@ -108,20 +157,33 @@ mod tests {
 
     async fn all_slots(transfers: &Transfers) {
         let all = Arc::clone(&transfers.slots).acquire_many_owned(u32::try_from(MOST).unwrap());
-        tokio::time::timeout(Duration::from_secs(60), all).await.expect("given up in time").unwrap();
+        drop(tokio::time::timeout(Duration::from_secs(60), all).await.expect("given up in time").unwrap());
     }
 
     #[tokio::test]
     async fn a_download_that_nobody_takes_is_given_up() {
-        let transfers = Transfers::new(Duration::from_millis(50), CancellationToken::new());
+        let transfers = Transfers::new(Duration::from_millis(50));
         let stalled = transfers.send(endless(), transfers.begin().unwrap());
         all_slots(&transfers).await;
         drop(stalled);
     }
 
     #[tokio::test]
+    async fn what_is_left_of_a_refused_upload_is_taken_and_not_for_ever() {
+        let transfers = Transfers::new(Duration::from_hours(1));
+        let (frames, taken) = mpsc::channel::<Result<Frame<Bytes>, BodyError>>(1);
+        drop(transfers.receive(AxumBody::new(StreamBody::new(ReceiverStream::new(taken)))));
+        let mebibyte = Bytes::from(vec![0; 1 << 20]);
+        let mut sent = 0;
+        while frames.send(Ok(Frame::data(mebibyte.clone()))).await.is_ok() {
+            sent += mebibyte.len();
+        }
+        assert!((DROPPED..DROPPED + (4 << 20)).contains(&sent), "{sent} bytes");
+    }
+
+    #[tokio::test]
     async fn no_more_transfers_are_begun_than_there_are_slots() {
-        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
+        let transfers = Transfers::new(Duration::from_hours(1));
         let begun: Vec<_> = (0..MOST).map(|_| transfers.begin().unwrap()).collect();
         assert_eq!(transfers.begin().err().expect("refused").code, "unavailable");
         drop(begun);
@@ -130,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_ends_with_the_gateway_and_as_broken() {
-        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
+        let transfers = Transfers::new(Duration::from_hours(1));
         let body = transfers.send(silent(), transfers.begin().unwrap());
         tokio::time::timeout(Duration::from_secs(60), transfers.end()).await.expect("ends");
         assert!(body.collect().await.is_err(), "a whole body it is not");

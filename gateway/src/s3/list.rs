@@ -5,6 +5,7 @@
 //! ```
 //! A bucket that never held an encrypted object passes as it is.
 
+mod browse;
 mod through;
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ struct Entry {
     key: String,
     etag: String,
     size: u64,
+    modified: String,
     version: Option<String>,
 }
 
@@ -172,6 +174,7 @@ fn entries(page: &[u8], coded: bool) -> Result<Vec<Entry>, quick_xml::Error> {
                         }
                         b"ETag" => entry.etag.clone_from(&text),
                         b"Size" => entry.size = text.trim().parse().unwrap_or_default(),
+                        b"LastModified" => entry.modified.clone_from(&text),
                         b"VersionId" => entry.version = Some(text.clone()),
                         _ => {}
                     }

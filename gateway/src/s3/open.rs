@@ -137,7 +137,7 @@ impl Front {
         footer.open(&kek, &places.expected()).map_err(unopened)
     }
 
-    async fn footer(&self, place: &Place, key: &str, stored: &Stored) -> Result<Footer, Failed> {
+    pub(super) async fn footer(&self, place: &Place, key: &str, stored: &Stored) -> Result<Footer, Failed> {
         let mut suffix = FOOTER_GUESS;
         for _ in 0..2 {
             let start = stored.len.saturating_sub(suffix);

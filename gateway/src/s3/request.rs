@@ -11,20 +11,26 @@ use super::error::Error;
 use super::operations::{Operation, Scope};
 use crate::upstream::Body;
 
+/// What policies see in place of an access key where the console asks. No credential has it.
+pub const CONSOLE: &str = "console";
+
 /// Who signed the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// Nobody.
     Anonymous,
+    /// An administrator, by the console.
+    Console,
     /// The holder of this access key.
     Key(String),
 }
 
 impl Principal {
-    /// The access key; empty for nobody.
+    /// The access key, as policies see it; empty for nobody.
     pub fn access_key(&self) -> &str {
         match self {
             Self::Anonymous => "",
+            Self::Console => CONSOLE,
             Self::Key(key) => key,
         }
     }

@@ -38,7 +38,7 @@ struct Peer(SocketAddr);
 
 /// What the log says of a request, filled in where it is known.
 #[derive(Clone, Default)]
-struct Note(Arc<std::sync::Mutex<Noted>>);
+pub(super) struct Note(Arc<std::sync::Mutex<Noted>>);
 
 #[derive(Default)]
 struct Noted {
@@ -52,7 +52,13 @@ impl Note {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn refused(&self, error: &Error) {
+    /// Says which operation it is.
+    pub(super) fn is_for(&self, operation: Operation) {
+        self.lock().operation = operation.name();
+    }
+
+    /// Says why it is refused.
+    pub(super) fn refused(&self, error: &Error) {
         let mut noted = self.lock();
         noted.code = error.code.into();
         noted.cause = error.cause();
@@ -70,7 +76,7 @@ impl Service {
 
     pub(super) async fn answer(&self, request: HttpRequest<hyper::body::Incoming>, peer: SocketAddr) -> Response<Body> {
         let begun = Instant::now();
-        let id = uuid::Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase();
+        let id = request_id();
         let note = Note::default();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
@@ -84,28 +90,7 @@ impl Service {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amz-request-id", value);
         }
-        let status = response.status();
-        let duration = begun.elapsed();
-        let noted = note.lock();
-        let operation = if noted.operation.is_empty() { "None" } else { noted.operation };
-        let outcome = match status.as_u16() {
-            ..400 => "ok",
-            400..500 => "client_error",
-            _ => "server_error",
-        };
-        self.front.stats.request(operation, outcome, duration);
-        tracing::info!(
-            request_id = id,
-            operation,
-            %method,
-            path_hash = hashed(&path),
-            status = status.as_u16(),
-            code = &*noted.code,
-            cause = noted.cause.as_deref().unwrap_or_default(),
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            "request is answered"
-        );
-        drop(noted);
+        self.front.answered(&id, &method, &path, response.status(), &note, begun);
         response
     }
 
@@ -228,7 +213,7 @@ impl S3Route for Route {
         let path = request.uri.path().to_owned();
         let result = match read(request, &id) {
             Ok(request) => {
-                note.lock().operation = request.operation.name();
+                note.is_for(request.operation);
                 self.0.dispatch(request).await
             }
             Err(error) => Err(error),
@@ -315,8 +300,45 @@ fn unhoist(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -> Result
     Ok(query.len() < before)
 }
 
+/// Names a request in the log and to its client.
+pub(super) fn request_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..16].to_ascii_uppercase()
+}
+
 impl Front {
-    async fn dispatch(&self, request: Request) -> Result<Response<Body>, Error> {
+    /// Counts a request that is answered, and writes its line.
+    pub(super) fn answered(
+        &self,
+        id: &str,
+        method: &Method,
+        path: &str,
+        status: StatusCode,
+        note: &Note,
+        begun: Instant,
+    ) {
+        let duration = begun.elapsed();
+        let noted = note.lock();
+        let operation = if noted.operation.is_empty() { "None" } else { noted.operation };
+        let outcome = match status.as_u16() {
+            ..400 => "ok",
+            400..500 => "client_error",
+            _ => "server_error",
+        };
+        self.stats.request(operation, outcome, duration);
+        tracing::info!(
+            request_id = id,
+            operation,
+            %method,
+            path_hash = hashed(path),
+            status = status.as_u16(),
+            code = &*noted.code,
+            cause = noted.cause.as_deref().unwrap_or_default(),
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "request is answered"
+        );
+    }
+
+    pub(super) async fn dispatch(&self, request: Request) -> Result<Response<Body>, Error> {
         match request.operation {
             Operation::ListBuckets => self.list_buckets(request).await,
             Operation::HeadBucket => self.head_bucket(request).await,

@@ -71,6 +71,9 @@ impl Document {
         if !(3..=128).contains(&access_key.len()) || !access_key.bytes().all(legal) {
             return Err(Refusal::Invalid("an access key has 3 to 128 of a-z A-Z 0-9 . _ -".into()));
         }
+        if access_key == crate::s3::request::CONSOLE {
+            return Err(Refusal::Invalid(format!("{access_key} is what policies call the web console")));
+        }
         if !(8..=256).contains(&credential.secret.expose().len()) {
             return Err(Refusal::Invalid("a secret key has 8 to 256 characters".into()));
         }
