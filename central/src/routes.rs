@@ -23,7 +23,6 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::caller::Permission;
-use crate::error::{Error, Kind};
 use crate::policies::Policies;
 use crate::rpc::Services;
 use crate::{audit, console, enrolment, gateways, operators, overview, policies, stats};
@@ -132,7 +131,23 @@ impl Table {
 fn collect(app: App) -> (Router<App>, utoipa::openapi::OpenApi) {
     let router = OpenApiRouter::with_openapi(Document::openapi());
     let inner = table(Table { router: OpenApiRouter::new(), app });
-    router.nest(BASE, inner.router).split_for_parts()
+    let (router, mut document) = router.nest(BASE, inner.router).split_for_parts();
+    name_operations(&mut document);
+    (router, document)
+}
+
+/// Names each operation by its noun too: the name must be unique in the document, and handlers of several nouns are
+/// called `list`.
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let noun = operation.tags.as_ref().and_then(|tags| tags.first());
+            if let (Some(noun), Some(name)) = (noun, &operation.operation_id) {
+                operation.operation_id = Some(format!("{noun}.{name}"));
+            }
+        }
+    }
 }
 
 /// Everything that the console's listener serves.
@@ -143,12 +158,11 @@ pub fn router(app: App) -> Router {
     };
     router
         .route(&format!("{BASE}/openapi.json"), get(async move || Json(document)))
-        .route("/", get(console::page))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route(&format!("{BASE}/healthz"), get(async || "ok\n"))
         .route(&format!("{BASE}/readyz"), get(ready))
-        .fallback(async || Error::new(Kind::NotFound, "There is no such route. See /api/v1/openapi.json."))
+        .fallback(console::fallback)
         .with_state(app)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(problems::only_problems))

@@ -40,6 +40,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Floor;
+use crate::console;
 use crate::group::{Document, Group, GroupError, Refusal};
 use crate::keys::Keys;
 use crate::s3::Front;
@@ -118,6 +119,7 @@ pub fn router(admin: Arc<Admin>) -> (Router, OpenApi) {
         .route("/api/{*rest}", get(unknown).post(unknown).put(unknown).delete(unknown))
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
+        .fallback(console::fallback)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(Extension(Arc::clone(&admin)))
         .layer(CatchPanicLayer::custom(|_| Problem::internal(&"a handler panicked").into_response()))
@@ -136,7 +138,23 @@ fn described() -> (Router<Arc<Admin>>, OpenApi) {
     // What streams has bounds of its own.
     let guarded = guarded().layer(deadline).merge(streams()).layer(from_fn(guard::authenticate));
     let all = open.layer(deadline).merge(guarded);
-    OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", all).split_for_parts()
+    let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", all).split_for_parts();
+    name_operations(&mut document);
+    (router, document)
+}
+
+/// Names each operation by its noun too: the name must be unique in the document, and handlers of several nouns are
+/// called `list`.
+fn name_operations(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let noun = operation.tags.as_ref().and_then(|tags| tags.first());
+            if let (Some(noun), Some(name)) = (noun, &operation.operation_id) {
+                operation.operation_id = Some(format!("{noun}.{name}"));
+            }
+        }
+    }
 }
 
 /// Every route that needs a token or a session.

@@ -21,6 +21,7 @@
 pub mod admin;
 pub mod app;
 pub mod config;
+mod console;
 pub mod group;
 pub mod keys;
 pub mod s3;

@@ -31,8 +31,20 @@ const SERVICES: &[&str] = &["central", "gateway"];
 /// Central cannot decrypt, because it does not link the code.
 const DECRYPTION: &[&str] = &["envelope", "kms"];
 
-const ALL: &[&str] =
-    &["ids", "policy", "envelope", "kms", "directory", "proto", "telemetry", "central", "gateway", "cli", "tests"];
+const ALL: &[&str] = &[
+    "ids",
+    "policy",
+    "envelope",
+    "kms",
+    "directory",
+    "proto",
+    "telemetry",
+    "console",
+    "central",
+    "gateway",
+    "cli",
+    "tests",
+];
 
 const TABLE: &[Row] = &[
     Row { name: "ids", may_depend_on: &[], must_not_link: &[ASYNC, DISK, RUNTIME, GRPC, ROUTER, SQL, HTTP_CLIENT] },
@@ -42,14 +54,15 @@ const TABLE: &[Row] = &[
     Row { name: "directory", may_depend_on: &[], must_not_link: &[SQL, ROUTER, GRPC] },
     Row { name: "proto", may_depend_on: &["ids"], must_not_link: &[SQL, ROUTER] },
     Row { name: "telemetry", may_depend_on: &[], must_not_link: &[SQL] },
+    Row { name: "console", may_depend_on: &[], must_not_link: &[RUNTIME, GRPC, ROUTER, SQL, HTTP_CLIENT] },
     Row {
         name: "central",
-        may_depend_on: &["ids", "policy", "proto", "telemetry"],
+        may_depend_on: &["ids", "policy", "proto", "telemetry", "console"],
         must_not_link: &[DECRYPTION, &["gateway"]],
     },
     Row {
         name: "gateway",
-        may_depend_on: &["ids", "policy", "proto", "telemetry", "envelope", "kms", "directory"],
+        may_depend_on: &["ids", "policy", "proto", "telemetry", "console", "envelope", "kms", "directory"],
         must_not_link: &[SQL, &["central"]],
     },
     Row { name: "cli", may_depend_on: &["ids", "policy", "envelope", "kms"], must_not_link: &[SQL, SERVICES] },

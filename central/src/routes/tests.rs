@@ -129,12 +129,12 @@ async fn the_checked_in_document_is_the_one_that_is_served() {
     let served = rest.ask("", "GET /openapi.json", &[], "").await.json();
     assert!(served["openapi"].as_str().expect("a version").starts_with("3.1"));
     let served = serde_json::to_string_pretty(&served).expect("JSON") + "\n";
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/console/openapi/central.json");
     if std::env::var_os("SEALGATE_UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, &served).expect("written");
+        std::fs::write(path, &served).expect("written");
     }
-    let kept = std::fs::read_to_string(&path).expect("central/openapi.json");
-    assert!(kept == served, "central/openapi.json is not what is served: SEALGATE_UPDATE_SNAPSHOTS=1, then commit it");
+    let kept = std::fs::read_to_string(path).expect("a checked-in document");
+    assert!(kept == served, "{path} is not what is served: `make openapi`, then commit it");
 }
 
 #[tokio::test]

@@ -1,0 +1,40 @@
+import { client, read } from '@frame/api';
+import { Problem } from '@frame/problem';
+import type { Who } from '@frame/session';
+import type { components, paths } from '@generated/central';
+
+/** Central's interface, as its document describes it. */
+export const api = client<paths>();
+
+/** What the interface speaks of, by the names of its document. */
+export type Schemas = components['schemas'];
+
+/** What each role may, until the service says so itself. */
+const RIGHTS: Record<string, readonly string[]> = {
+  viewer: ['read-overview'],
+  operator: ['read-overview', 'read-gateways', 'read-policies', 'manage-gateways'],
+  editor: ['read-overview', 'read-gateways', 'read-policies', 'edit-policies'],
+  approver: ['read-overview', 'read-gateways', 'read-policies', 'read-audit'],
+  admin: ['read-overview', 'read-gateways', 'read-policies', 'manage-gateways', 'edit-policies', 'read-audit', 'manage-operators', 'manage-fleet'],
+};
+
+const who = (answer: Schemas['Who']): Who => ({ name: answer.name, role: answer.role, permissions: RIGHTS[answer.role] ?? [] });
+
+/** Who is logged in; null where nobody is. */
+export async function whoIsIn(): Promise<Who | null> {
+  try {
+    return who(await read(api.GET('/api/v1/session')));
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) return null;
+    throw error;
+  }
+}
+
+/** Begins a session; the cookie is the browser's, scripts never see it. */
+export const enter = async (name: string, secret: string): Promise<Who> =>
+  who(await read(api.POST('/api/v1/session', { body: { name, password: secret } })));
+
+/** Ends it. */
+export async function leave(): Promise<void> {
+  await read(api.DELETE('/api/v1/session'));
+}

@@ -1,0 +1,20 @@
+import type { Application } from '@frame/application';
+
+import { enter, leave, whoIsIn } from './api';
+import { find } from './find';
+
+/** Central, as the frame knows it. */
+export const app: Application = {
+  name: 'Sealgate Central',
+  part: 'Central',
+  logIn: {
+    name: true,
+    secret: 'Password',
+    hint: 'An administrator makes accounts and resets passwords under Users. The first one, admin, was printed when Central was first started.',
+  },
+  topics: ['gateways', 'policies', 'statistics', 'notifications'],
+  who: whoIsIn,
+  enter,
+  leave,
+  find,
+};

@@ -1,0 +1,160 @@
+import { Button, Select, TextInput } from '@mantine/core';
+import { bytes, count } from '@frame/format';
+import { type Column, DataTable } from '@frame/parts/DataTable';
+import { Empty } from '@frame/parts/Note';
+import { Page } from '@frame/parts/Page';
+import { useAskEvery } from '@frame/live';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { useMemo, useState } from 'react';
+
+import { figuresQuery, OUTCOMES, type Row } from './data';
+import { BY, figuresRoute, SINCE } from './route';
+
+const NAMES = { gateway: 'Gateway', bucket: 'Bucket', policy: 'Policy', outcome: 'Outcome', key: 'Nothing: every row' } as const;
+
+const SPANS = { '1h': 'Last hour', '24h': 'Last 24 hours', '7d': 'Last 7 days', '30d': 'Last 30 days' } as const;
+
+/** A period begins on the minute, so that a question is the same one for a while. */
+const before = (seconds: number): string => new Date((Math.floor(Date.now() / 60_000) - seconds / 60) * 60_000).toISOString();
+
+const quiet = (text: string) => <span style={{ color: 'var(--sg-quiet)' }}>{text}</span>;
+
+const KEYS: Readonly<Record<'gateway' | 'bucket' | 'policy' | 'outcome', Column<Row>>> = {
+  gateway: {
+    id: 'gateway',
+    head: 'Gateway',
+    value: (row) => row.gateway,
+    cell: (row) =>
+      row.gateway === null || row.gateway === undefined ? '' : (
+        <Link to="/gateways/$name" params={{ name: row.gateway }}>
+          {row.gateway}
+        </Link>
+      ),
+  },
+  bucket: { id: 'bucket', head: 'Bucket', value: (row) => row.bucket, cell: (row) => row.bucket, clip: true },
+  policy: {
+    id: 'policy',
+    head: 'Policy',
+    value: (row) => row.policy,
+    cell: (row) =>
+      row.policy === '' ? quiet('no policy') : row.policy === null || row.policy === undefined ? '' : (
+        <Link to="/policies/$name" params={{ name: row.policy }}>
+          {row.policy}
+        </Link>
+      ),
+  },
+  outcome: {
+    id: 'outcome',
+    head: 'Outcome',
+    value: (row) => row.outcome,
+    cell: (row) => <span title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span>,
+  },
+};
+
+const NUMBERS: readonly Column<Row>[] = [
+  { id: 'objects', head: 'Objects in', hint: 'From clients towards the storage', align: 'right', value: (row) => row.objects, cell: (row) => count(row.objects) },
+  { id: 'bytes', head: 'Data in', hint: 'Plaintext bytes, from clients towards the storage', align: 'right', value: (row) => row.bytes, cell: (row) => <span title={`${count(row.bytes)} bytes`}>{bytes(row.bytes)}</span> },
+  { id: 'objects_read', head: 'Objects out', hint: 'From the storage towards clients', align: 'right', value: (row) => row.objects_read, cell: (row) => count(row.objects_read) },
+  { id: 'bytes_read', head: 'Data out', hint: 'Plaintext bytes, from the storage towards clients', align: 'right', value: (row) => row.bytes_read, cell: (row) => <span title={`${count(row.bytes_read)} bytes`}>{bytes(row.bytes_read)}</span> },
+];
+
+/** What was counted, row by row: the same as `sealgate stats` prints, and what every sum elsewhere is made of. */
+export function Figures() {
+  const search = figuresRoute.useSearch();
+  const navigate = figuresRoute.useNavigate();
+  const by = search.by ?? 'outcome';
+  const filtered = search.gateways !== undefined || search.outcome !== undefined || search.policy !== undefined || search.bucket !== undefined;
+  const [since, setSince] = useState(() => (search.since ? before(SINCE[search.since]) : undefined));
+  // Where rows are picked out by another part of their key than they are summed by, every row is needed.
+  const fine = by === 'key' || filtered;
+  const asked = useQuery({ ...figuresQuery({ by: fine ? undefined : by, since }), refetchInterval: useAskEvery() });
+
+  const rows = useMemo(() => {
+    if (!asked.data) return undefined;
+    const wanted = (search.gateways ?? '').split(',').filter((name) => name !== '');
+    const outcomes = (search.outcome ?? '').split(',').filter((name) => name !== '');
+    const kept = asked.data.rows.filter(
+      (row) =>
+        (wanted.length === 0 || wanted.includes(row.gateway ?? '')) &&
+        (outcomes.length === 0 || outcomes.includes(row.outcome ?? '')) &&
+        (search.policy === undefined || row.policy === search.policy) &&
+        (search.bucket === undefined || row.bucket === search.bucket),
+    );
+    return by === 'key' || !fine ? kept : sumBy(kept, by);
+  }, [asked.data, search, by, fine]);
+
+  const columns = by === 'key' ? [KEYS.gateway, KEYS.bucket, KEYS.policy, KEYS.outcome, ...NUMBERS] : [KEYS[by], ...NUMBERS];
+  const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
+  return (
+    <Page title="Figures" lead="What all gateways counted, each request once. Sums on other pages are made of these rows.">
+      <div className="sg-panel">
+        <DataTable
+          what="figures"
+          columns={columns}
+          rows={rows}
+          rowKey={(row) => [row.gateway, row.bucket, row.policy, row.outcome].join('\u0000')}
+          error={asked.error}
+          again={() => void asked.refetch()}
+          sort={search.sort}
+          onSort={(sort) => set({ sort })}
+          tools={
+            <>
+              <Select
+                label="Summed by"
+                w={190}
+                allowDeselect={false}
+                value={by}
+                data={BY.map((value) => ({ value, label: NAMES[value] }))}
+                onChange={(value) => set({ by: BY.find((one) => one === value), sort: undefined })}
+              />
+              <Select
+                label="Counted"
+                w={170}
+                allowDeselect={false}
+                value={search.since ?? 'ever'}
+                data={[{ value: 'ever', label: 'Ever' }, ...Object.entries(SPANS).map(([value, label]) => ({ value, label }))]}
+                onChange={(value) => {
+                  const chosen = (Object.keys(SINCE) as (keyof typeof SINCE)[]).find((one) => one === value);
+                  setSince(chosen ? before(SINCE[chosen]) : undefined);
+                  set({ since: chosen });
+                }}
+              />
+              <TextInput label="Outcome" w={170} placeholder="any" value={search.outcome ?? ''} onChange={(event) => set({ outcome: event.currentTarget.value || undefined })} />
+              <TextInput label="Bucket" w={150} placeholder="any" value={search.bucket ?? ''} onChange={(event) => set({ bucket: event.currentTarget.value || undefined })} />
+              <TextInput label="Gateways" w={170} placeholder="any" value={search.gateways ?? ''} onChange={(event) => set({ gateways: event.currentTarget.value || undefined })} />
+              {filtered && (
+                <Button variant="default" onClick={() => set({ gateways: undefined, outcome: undefined, policy: undefined, bucket: undefined })}>
+                  Reset
+                </Button>
+              )}
+              {search.policy !== undefined && <span>of policy {search.policy === '' ? 'none' : search.policy}</span>}
+            </>
+          }
+          empty={
+            <Empty title={filtered ? 'No row is like that' : 'Nothing was counted yet'}>
+              {filtered ? 'Reset the filter to see all rows.' : 'As soon as a client stores or reads an object through a gateway, it is counted here.'}
+            </Empty>
+          }
+        />
+      </div>
+    </Page>
+  );
+}
+
+/** Rows added up over one part of their key. */
+function sumBy(rows: readonly Row[], by: 'gateway' | 'bucket' | 'policy' | 'outcome'): Row[] {
+  const sums = new Map<string, Row>();
+  for (const row of rows) {
+    const key = row[by] ?? '';
+    const sum = sums.get(key) ?? { gateway: null, bucket: null, policy: null, outcome: null, objects: 0, bytes: 0, objects_read: 0, bytes_read: 0, [by]: key };
+    sums.set(key, {
+      ...sum,
+      objects: sum.objects + row.objects,
+      bytes: sum.bytes + row.bytes,
+      objects_read: sum.objects_read + row.objects_read,
+      bytes_read: sum.bytes_read + row.bytes_read,
+    });
+  }
+  return [...sums.values()];
+}

@@ -1,0 +1,204 @@
+import { Button, Checkbox, Select, TextInput } from '@mantine/core';
+import { useDebouncedCallback } from '@mantine/hooks';
+import { useAskEvery } from '@frame/live';
+import { Empty } from '@frame/parts/Note';
+import { type Column, DataTable } from '@frame/parts/DataTable';
+import { Page } from '@frame/parts/Page';
+import { Labels, State, Tag } from '@frame/parts/State';
+import { Time } from '@frame/parts/Time';
+import { narrowed } from '@frame/search';
+import { may, session } from '@frame/session';
+import { useStore } from '@frame/store';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { useMemo, useState } from 'react';
+
+import { everyGateway, type Gateway, gatewaysQuery, isIn, toneOfCertificate, toneOfConnection, toneOfState } from './data';
+import { CONNECTIONS, gatewaysRoute, STATES } from './route';
+
+const COLUMNS: readonly Column<Gateway>[] = [
+  {
+    id: 'name',
+    head: 'Name',
+    value: (row) => row.name,
+    cell: (row) => (
+      <Link to="/gateways/$name" params={{ name: row.name }}>
+        {row.name}
+      </Link>
+    ),
+  },
+  {
+    id: 'state',
+    head: 'State',
+    value: (row) => row.state,
+    cell: (row) => <State tone={toneOfState(row.state)}>{row.state}</State>,
+  },
+  {
+    id: 'connection',
+    head: 'Connection',
+    value: (row) => row.connection,
+    cell: (row) => <State tone={toneOfConnection(row)}>{row.connection}</State>,
+  },
+  {
+    id: 'labels',
+    head: 'Labels',
+    value: (row) => Object.entries(row.labels).map(([key, value]) => `${key}=${value}`).join(' '),
+    cell: (row) => <Labels of={row.labels} />,
+  },
+  { id: 'version', head: 'Version', value: (row) => row.version, cell: (row) => row.version },
+  {
+    id: 'revision',
+    head: 'Revision',
+    hint: 'The policy revision that it holds, and whether it is effective: no request is decided by an older one any more',
+    align: 'right',
+    value: (row) => row.revision,
+    cell: (row) => row.revision,
+  },
+  {
+    id: 'effective',
+    head: 'Effective',
+    hint: 'The revision under which no older decision is still being carried out',
+    align: 'right',
+    value: (row) => row.effective_revision,
+    cell: (row) =>
+      row.refusal ? (
+        <State tone="bad">refuses {row.refusal.revision}</State>
+      ) : row.effective_revision < row.revision ? (
+        <State tone="warn">{row.effective_revision}</State>
+      ) : (
+        row.effective_revision
+      ),
+  },
+  {
+    id: 'seen',
+    head: 'Connected or last seen',
+    value: (row) => row.since,
+    cell: (row) => (
+      <>
+        {row.connection === 'connected' ? 'since ' : ''}
+        <Time at={row.since} />
+      </>
+    ),
+  },
+  {
+    id: 'certificate',
+    head: 'Certificate ends',
+    value: (row) => row.certificate_not_after,
+    cell: (row) => (
+      <State tone={toneOfCertificate(row.certificate_not_after, Date.now())}>
+        <Time at={row.certificate_not_after} never="none" />
+      </State>
+    ),
+  },
+];
+
+/** Every gateway: filtered by the service, read page by page as it is scrolled. */
+export function GatewayList() {
+  const search = gatewaysRoute.useSearch();
+  const navigate = gatewaysRoute.useNavigate();
+  const now = useStore(session);
+  const list = useInfiniteQuery({ ...gatewaysQuery(), refetchInterval: useAskEvery() });
+  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.gateways).filter((one) => isIn(search, one)), [list.data, search]);
+  const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
+  const filtered = narrowed(search);
+  const enrol = may(now, 'manage-gateways') && (
+    <Button component={Link} to="/enrol">
+      Enrol a gateway
+    </Button>
+  );
+  return (
+    <Page title="Gateways" lead="What stands between S3 clients and storage. Each holds the fleet’s policies and works without Central." actions={enrol}>
+      <div className="sg-panel">
+        <DataTable
+          what="gateways"
+          columns={COLUMNS}
+          rows={rows}
+          rowKey={(row) => row.id}
+          error={list.error}
+          again={() => void list.refetch()}
+          more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
+          all={() => everyGateway(search)}
+          tools={
+            <>
+              <Text value={search.q} onChange={(q) => set({ q })} />
+              <Select
+                label="State"
+                w={150}
+                clearable
+                clearButtonProps={{ 'aria-label': 'Any state' }}
+                placeholder="any"
+                value={search.state ?? null}
+                data={STATES}
+                onChange={(value) => set({ state: STATES.find((one) => one === value) })}
+              />
+              <Select
+                label="Connection"
+                w={150}
+                clearable
+                clearButtonProps={{ 'aria-label': 'Any connection' }}
+                placeholder="any"
+                value={search.connection ?? null}
+                data={CONNECTIONS}
+                onChange={(value) => set({ connection: CONNECTIONS.find((one) => one === value) })}
+              />
+              <Checkbox
+                label="Refusing a revision"
+                checked={search.refusing === true}
+                onChange={(event) => set({ refusing: event.currentTarget.checked || undefined })}
+                pb={8}
+              />
+              <Checkbox
+                label="Behind the newest"
+                checked={search.behind === true}
+                onChange={(event) => set({ behind: event.currentTarget.checked || undefined })}
+                pb={8}
+              />
+              {filtered && (
+                <Button variant="default" onClick={() => void navigate({ search: {}, replace: true })}>
+                  Reset
+                </Button>
+              )}
+            </>
+          }
+          empty={
+            filtered ? (
+              <Empty title="No gateway is like that">Reset the filter to see all gateways.</Empty>
+            ) : (
+              <Empty title="No gateway is enrolled" action={enrol}>
+                A gateway joins with a token of one use. Make one, and paste one command on the gateway’s machine.
+              </Empty>
+            )
+          }
+        />
+      </div>
+      {search.refusing && <Tag tone="bad">Each refusal stands on the gateway’s own page, with its reason.</Tag>}
+    </Page>
+  );
+}
+
+/** Typed at once, asked for a moment later. */
+function Text({ value, onChange }: { readonly value: string | undefined; readonly onChange: (value: string | undefined) => void }) {
+  const [typed, setTyped] = useState(value ?? '');
+  const [known, setKnown] = useState(value);
+  if (known !== value) {
+    // The address changed otherwise: Reset, or the way back.
+    setKnown(value);
+    setTyped(value ?? '');
+  }
+  const later = useDebouncedCallback((text: string) => {
+    setKnown(text || undefined);
+    onChange(text || undefined);
+  }, 250);
+  return (
+    <TextInput
+      label="Name or label"
+      placeholder="eu-1 or region=eu"
+      w={220}
+      value={typed}
+      onChange={(event) => {
+        setTyped(event.currentTarget.value);
+        later(event.currentTarget.value.trim());
+      }}
+    />
+  );
+}

@@ -1,0 +1,48 @@
+import { flag, oneOf, text } from '@frame/search';
+import { IconServer2 } from '@tabler/icons-react';
+import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
+
+import { root } from '../root';
+
+/** States that a gateway can be in. */
+export const STATES = ['active', 'pending', 'quarantined', 'suspended', 'retired'] as const;
+
+/** How it can be heard. */
+export const CONNECTIONS = ['connected', 'late', 'lost'] as const;
+
+/** What the table is narrowed to. */
+export interface GatewaySearch {
+  readonly q?: string;
+  readonly state?: (typeof STATES)[number];
+  readonly connection?: (typeof CONNECTIONS)[number];
+  readonly refusing?: true;
+  readonly behind?: true;
+}
+
+export const gatewaysRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/gateways',
+  validateSearch: (raw: Record<string, unknown>): GatewaySearch => ({
+    q: text(raw, 'q'),
+    state: oneOf(raw, 'state', STATES),
+    connection: oneOf(raw, 'connection', CONNECTIONS),
+    refusing: flag(raw, 'refusing'),
+    behind: flag(raw, 'behind'),
+  }),
+  staticData: {
+    page: { title: 'Gateways', group: 'Fleet', icon: IconServer2, needs: 'read-gateways', words: 'fleet connected lost certificate' },
+  },
+  component: lazyRouteComponent(() => import('./list'), 'GatewayList'),
+});
+
+export const gatewayRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/gateways/$name',
+  component: lazyRouteComponent(() => import('./detail'), 'GatewayDetail'),
+});
+
+export const enrolRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/enrol',
+  component: lazyRouteComponent(() => import('./enrol'), 'Enrol'),
+});

@@ -1,0 +1,86 @@
+import { read, readTagged } from '@frame/api';
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
+
+import { api, type Schemas } from '../api';
+
+/** How far the fleet has come with a revision; the newest, where none is named. */
+export const convergenceQuery = (revision?: number) =>
+  queryOptions({
+    queryKey: ['policies', 'convergence', revision ?? 'head'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/convergence', { params: { query: { revision } }, signal })),
+  });
+
+/** Every policy. */
+export const policiesQuery = () =>
+  queryOptions({
+    queryKey: ['policies', 'list'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/policies', { signal })),
+  });
+
+/** One policy, with the tag that an edit needs. */
+export const policyQuery = (name: string) =>
+  queryOptions({
+    queryKey: ['policies', 'one', name],
+    queryFn: ({ signal }) => readTagged(api.GET('/api/v1/policies/{name}', { params: { path: { name } }, signal })),
+  });
+
+/** Revisions, newest first. */
+export const historyQuery = () =>
+  infiniteQueryOptions({
+    queryKey: ['policies', 'history'],
+    queryFn: ({ pageParam, signal }) =>
+      read(api.GET('/api/v1/policy-set/revisions', { params: { query: { before: pageParam, limit: 100 } }, signal })),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+  });
+
+/** What a field of a policy was and is. */
+export interface FieldChange {
+  readonly path: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** How a policy differs between two revisions. */
+export interface PolicyDiff {
+  readonly name: string;
+  readonly change: 'added' | 'changed' | 'removed';
+  readonly fields: readonly FieldChange[];
+  /** A unified diff of its text. */
+  readonly text: string;
+}
+
+/** How two revisions differ. */
+export const diffQuery = (from: number, to: number) =>
+  queryOptions({
+    queryKey: ['policies', 'diff', from, to],
+    queryFn: async ({ signal }) => {
+      const answer = await read(api.GET('/api/v1/policy-set/diff', { params: { query: { from, to } }, signal }));
+      // The document leaves it open; crates/policy/src/diff.rs says what is in it.
+      return answer as unknown as { readonly policies: readonly PolicyDiff[] };
+    },
+    staleTime: Infinity,
+  });
+
+/** Why a policy does or does not apply to an object. */
+export interface PolicyExplanation {
+  readonly uid: string;
+  readonly name: string;
+  readonly mode: string;
+  readonly effect: string;
+  readonly priority: number;
+  readonly applies: boolean;
+  readonly recorded: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** How a set decides on an object, and why. */
+export interface Explanation {
+  readonly revision: { readonly number: number };
+  readonly decision: { readonly verdict: 'pass' | 'encrypt' | 'deny' } & Readonly<Record<string, unknown>>;
+  readonly policies: readonly PolicyExplanation[];
+}
+
+/** What was found wrong, or worth a second look. */
+export type Issue = Schemas['Issue'];

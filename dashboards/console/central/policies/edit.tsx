@@ -1,0 +1,123 @@
+import { Button, Group, Skeleton, Stack } from '@mantine/core';
+import { read } from '@frame/api';
+import type { Issue as Wrong } from '@frame/problem';
+import { Problem } from '@frame/problem';
+import { Failure, Note } from '@frame/parts/Note';
+import { useQuery } from '@tanstack/react-query';
+import { lazy, type ReactNode, Suspense, useState } from 'react';
+
+import { api } from '../api';
+import { Explain } from './explain';
+
+const Editor = lazy(async () => ({ default: (await import('@frame/editor/Editor')).Editor }));
+
+/** What a new policy begins as. It counts before it acts, so that nothing is refused by surprise. */
+export const TEMPLATE = `apiVersion: sealgate.dev/v1
+kind: GovernancePolicy
+metadata:
+  name: my-policy
+  description: What it is for
+spec:
+  mode: audit            # enforce | audit (count and report only) | disabled
+  priority: 100
+  gateways: {}           # labels, such as { region: [eu-1, eu-2] }; empty: all gateways
+  buckets: ["*"]
+  when: >-
+    object.tags["classification"] in ["pii", "secret"]
+  effect: encrypt        # encrypt | deny
+`;
+
+type Checked = Wrong & { readonly severity: 'error' | 'warning' };
+
+/** What the service says of a text: mistakes, or advice where there are none. */
+export async function check(text: string): Promise<readonly Checked[]> {
+  try {
+    const { advice } = await read(
+      api.POST('/api/v1/policy-set/check', { body: text, bodySerializer: (body) => body, headers: { 'Content-Type': 'application/yaml' } }),
+    );
+    return advice.map((issue) => ({ ...issue, severity: 'warning' }));
+  } catch (error) {
+    if (error instanceof Problem && error.status === 422) return error.issues.map((issue) => ({ ...issue, severity: 'error' }));
+    throw error;
+  }
+}
+
+interface Props {
+  readonly text: string;
+  readonly onChange: (text: string) => void;
+  readonly readOnly: boolean;
+  /** What can be done with the text. */
+  readonly actions: ReactNode;
+  /** Why the last try to save came to nothing. */
+  readonly error: unknown;
+}
+
+/** The editor with what is wrong under it, and beside it how an object would fare. */
+export function PolicyEditor({ text, onChange, readOnly, actions, error }: Props) {
+  const [issues, setIssues] = useState<readonly Checked[] | null>(null);
+  const schema = useQuery({
+    queryKey: ['policies', 'schema'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/policy-set/schema', { signal })),
+    staleTime: Infinity,
+  });
+  const checked = async (now: string) => {
+    const found = await check(now);
+    setIssues(found);
+    return found;
+  };
+  return (
+    <div className="sg-split sg-policy">
+      <Stack gap="sm">
+        <Suspense fallback={<Skeleton height={320} />}>
+          <Editor
+            label="Text of the policy"
+            value={text}
+            onChange={onChange}
+            readOnly={readOnly}
+            schema={schema.data}
+            check={checked}
+          />
+        </Suspense>
+        <Issues of={issues} />
+        {error !== null && error !== undefined && <Failure error={error} />}
+        <Group gap="xs">{actions}</Group>
+      </Stack>
+      <Explain />
+    </div>
+  );
+}
+
+/** What the check found, below the text too: for those who do not see the marks. */
+function Issues({ of }: { readonly of: readonly Checked[] | null }) {
+  if (of === null) return null;
+  const wrong = of.filter((issue) => issue.severity === 'error');
+  if (of.length === 0) {
+    return (
+      <div role="status">
+        <Note tone="good">The text is a valid policy.</Note>
+      </div>
+    );
+  }
+  return (
+    <div role="status">
+      <Note tone={wrong.length > 0 ? 'bad' : 'warn'} title={wrong.length > 0 ? 'It cannot be published like this' : 'Valid, and worth a second look'}>
+        <ul style={{ margin: '4px 0 0', paddingLeft: 18 }}>
+          {of.map((issue) => (
+            <li key={`${issue.line}:${issue.column}${issue.code}`}>
+              Line {issue.line}, column {issue.column}: {issue.message} <code>{issue.code}</code>
+            </li>
+          ))}
+        </ul>
+      </Note>
+    </div>
+  );
+}
+
+/** A button that publishes, shut while there is nothing to publish. */
+export function Publish({ busy, dirty, verb, onClick }: { readonly busy: boolean; readonly dirty: boolean; readonly verb: string; readonly onClick: () => void }) {
+  return (
+    <Button onClick={onClick} loading={busy} disabled={!dirty}>
+      {verb}
+    </Button>
+  );
+}

@@ -1,0 +1,38 @@
+import { PageError } from '@frame/PageError';
+import { createRouter } from '@tanstack/react-router';
+
+import { auditRoute } from './audit/route';
+import { coverageRoute } from './coverage/route';
+import { figuresRoute } from './figures/route';
+import { enrolRoute, gatewayRoute, gatewaysRoute } from './gateways/route';
+import { overviewRoute } from './overview/route';
+import { peopleRoute, tokensRoute } from './people/route';
+import { historyRoute, newPolicyRoute, policiesRoute, policyRoute } from './policies/route';
+import { root } from './root';
+import { settingsRoute } from './settings/route';
+
+/** Every page, one line a folder; the sidebar has their order. */
+const tree = root.addChildren([
+  overviewRoute,
+  figuresRoute,
+  ...[gatewaysRoute, gatewayRoute, enrolRoute],
+  ...[policiesRoute, policyRoute, newPolicyRoute, historyRoute],
+  coverageRoute,
+  auditRoute,
+  ...[peopleRoute, tokensRoute],
+  settingsRoute,
+]);
+
+/** The way from addresses to pages. */
+export const router = createRouter({
+  routeTree: tree,
+  defaultErrorComponent: PageError,
+  defaultPreload: 'intent',
+  scrollRestoration: false,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,91 @@
+import createClient from 'openapi-fetch';
+
+import type { Problem} from './problem';
+import { Unreachable, problemOf } from './problem';
+import { answered, silent } from './reach';
+import { again } from './session';
+
+/** Set on each request: a page of another site cannot send it without asking first. */
+const OWN_HEADER = 'X-Sealgate-Request';
+
+const SESSION = '/api/v1/session';
+
+/** Statuses of whatever stands between here and the service. */
+const BETWEEN = new Set([502, 504]);
+
+/** Sends a request; one that finds the session over waits for the log-in and is sent again, with what it carried. */
+export async function send(request: Request): Promise<Response> {
+  const kept = request.clone();
+  const response = await once(request);
+  if (response.status !== 401 || new URL(request.url).pathname === SESSION) return response;
+  await again();
+  return send(kept);
+}
+
+async function once(request: Request): Promise<Response> {
+  request.headers.set(OWN_HEADER, '1');
+  let response: Response;
+  try {
+    response = await fetch(request);
+  } catch (error) {
+    if (request.signal.aborted) throw error;
+    silent();
+    throw new Unreachable();
+  }
+  if (BETWEEN.has(response.status) || (response.status === 503 && !isProblem(response))) {
+    silent();
+    throw new Unreachable();
+  }
+  if (response.status === 503) {
+    const problem = await refusal(response);
+    silent(problem.detail);
+    throw problem;
+  }
+  answered();
+  return response;
+}
+
+const isProblem = (response: Response): boolean =>
+  response.headers.get('content-type')?.startsWith('application/problem+json') ?? false;
+
+/** The problem that an answer carries. */
+export async function refusal(response: Response): Promise<Problem> {
+  const body: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined);
+  return problemOf(response.status, body);
+}
+
+/** The typed client of an application's interface. */
+export function client<Paths extends object>() {
+  return createClient<Paths>({
+    baseUrl: window.location.origin,
+    fetch: send,
+    // Repeated, as the services read lists: `gateway=a&gateway=b`.
+    querySerializer: { array: { style: 'form', explode: true } },
+  });
+}
+
+interface Answer {
+  readonly data?: unknown;
+  readonly error?: unknown;
+  readonly response: Response;
+}
+
+/** What an answer carries when it is no refusal. */
+type Carried<A extends Answer> = Exclude<A['data'], undefined>;
+
+/** What was asked for, or the refusal thrown. */
+export async function read<A extends Answer>(answer: Promise<A>): Promise<Carried<A>> {
+  const { data, error, response } = await answer;
+  if (!response.ok) throw problemOf(response.status, error);
+  // Answers without a body (204) have no data, and their type says so.
+  return data as Carried<A>;
+}
+
+/** The same with the answer's ETag, which an edit sends back. */
+export async function readTagged<A extends Answer>(answer: Promise<A>): Promise<{ readonly value: Carried<A>; readonly etag: string }> {
+  const { response } = await answer;
+  return { value: await read(answer), etag: response.headers.get('etag') ?? '' };
+}

@@ -1,0 +1,54 @@
+import type { QueryClient } from '@tanstack/react-query';
+
+import { Store, useStore } from './store';
+
+/** How the page learns that something changed. */
+export type Live = 'live' | 'asking';
+
+/** The one of this page. */
+export const live = new Store<Live>('asking');
+
+const EVENTS = '/api/v1/events';
+const SHORTEST_MS = 1_000;
+const LONGEST_MS = 30_000;
+/** Where no event can come, pages ask this often. */
+const ASK_MS = 10_000;
+
+/**
+ * Follows the service's hints: an event named after a topic makes all that is shown of the topic be asked for anew.
+ * They carry no data, so a lost one costs time, never truth; whatever they miss is asked for on the return.
+ */
+export function follow(queries: QueryClient, topics: readonly string[]): () => void {
+  let source: EventSource | undefined;
+  let timer: number | undefined;
+  let pause = SHORTEST_MS;
+
+  const refresh = (topic: string) => void queries.invalidateQueries({ queryKey: [topic] });
+  const open = () => {
+    source = new EventSource(EVENTS);
+    source.onopen = () => {
+      pause = SHORTEST_MS;
+      live.set('live');
+      topics.forEach(refresh);
+    };
+    source.onerror = () => {
+      live.set('asking');
+      // The browser tries again by itself, save where the service refused.
+      if (source?.readyState !== EventSource.CLOSED) return;
+      timer = window.setTimeout(open, pause * (0.5 + Math.random()));
+      pause = Math.min(pause * 2, LONGEST_MS);
+    };
+    for (const topic of topics) source.addEventListener(topic, () => refresh(topic));
+  };
+  open();
+  return () => {
+    window.clearTimeout(timer);
+    source?.close();
+    live.set('asking');
+  };
+}
+
+/** `refetchInterval` of what is shown live. */
+export function useAskEvery(): number | false {
+  return useStore(live) === 'live' ? false : ASK_MS;
+}

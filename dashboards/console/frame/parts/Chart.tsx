@@ -1,0 +1,109 @@
+import { Button, SegmentedControl, Title } from '@mantine/core';
+import { IconDownload } from '@tabler/icons-react';
+import { lazy, type ReactNode, Suspense, useId, useState } from 'react';
+
+import { csv, save } from '../csv';
+import { exact } from '../format';
+import type { Line } from './Plot';
+
+const Plot = lazy(async () => ({ default: (await import('./Plot')).Plot }));
+
+interface Props {
+  readonly title: string;
+  /** Moments, Unix seconds, ascending. */
+  readonly times: readonly number[];
+  readonly lines: readonly Line[];
+  /** A value with its unit. */
+  readonly format: (value: number) => string;
+  /** Under the title: what the figures are. */
+  readonly note?: string;
+  /** Where the rows behind the figures are. */
+  readonly link?: ReactNode;
+}
+
+/** Lines over time; the same as a table, and as a file. */
+export function Chart({ title, times, lines, format, note, link }: Props) {
+  const [view, setView] = useState('chart');
+  const name = useId();
+  const total = (line: Line) => format(line.values.reduce((sum, value) => sum + value, 0));
+  const download = () => {
+    const rows = times.map((at, index) => [new Date(at * 1000).toISOString(), ...lines.map((line) => line.values[index])]);
+    save(`sealgate-${title.toLowerCase().replaceAll(/\W+/g, '-')}.csv`, csv(['time', ...lines.map((line) => line.label)], rows));
+  };
+  return (
+    <section className="sg-panel sg-chart" aria-labelledby={name}>
+      <header>
+        <Title order={2} id={name}>
+          {title}
+        </Title>
+        {link}
+        <SegmentedControl
+          className="sg-no-print"
+          size="xs"
+          aria-label={`${title} as`}
+          value={view}
+          onChange={setView}
+          data={[
+            { value: 'chart', label: 'Chart' },
+            { value: 'table', label: 'Table' },
+          ]}
+        />
+      </header>
+      <div className="sg-body">
+        <ul className="sg-legend">
+          {lines.map((line) => (
+            <li key={line.label}>
+              <i style={{ background: `var(${line.color})` }} aria-hidden />
+              {line.label} <strong className="sg-figure">{total(line)}</strong>
+            </li>
+          ))}
+        </ul>
+        {view === 'chart' ? (
+          <Suspense fallback={<div className="sg-plot" />}>
+            <Plot title={title} times={times} lines={lines} format={format} />
+          </Suspense>
+        ) : (
+          // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls, so it must be reached by keyboard
+          <div className="sg-table-scroll sg-plot-table" role="region" aria-label={`${title}, table`} tabIndex={0}>
+            <table className="sg-table">
+              <thead>
+                <tr>
+                  <th scope="col">Time</th>
+                  {lines.map((line) => (
+                    <th scope="col" key={line.label} data-align="right">
+                      {line.label}
+                    </th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {times.map((at, index) => (
+                  <tr key={at}>
+                    <td>{exact(at * 1000)}</td>
+                    {lines.map((line) => (
+                      <td key={line.label} data-align="right">
+                        {format(line.values[index] ?? 0)}
+                      </td>
+                    ))}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+        <div className="sg-chart-foot">
+          <span>{note}</span>
+          <Button
+            className="sg-no-print"
+            size="compact-xs"
+            variant="subtle"
+            leftSection={<IconDownload size={13} aria-hidden />}
+            onClick={download}
+          >
+            CSV
+          </Button>
+        </div>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,69 @@
+import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { type SyntheticEvent, type ReactNode, useState } from 'react';
+
+import { Failure } from './Note';
+
+interface Props {
+  readonly title: string;
+  /** What will happen, and what will not. */
+  readonly impact: ReactNode;
+  /** What has to be typed; absent: a click is enough. */
+  readonly word?: string;
+  /** What the button says. */
+  readonly verb: string;
+  readonly danger?: boolean;
+  /** Further fields. */
+  readonly children?: ReactNode;
+  readonly busy: boolean;
+  readonly error: unknown;
+  readonly onConfirm: () => void;
+  readonly onClose: () => void;
+}
+
+/** Asks before something that cannot be taken back, or that is felt elsewhere. Mounted while it is open. */
+export function Confirm({ title, impact, word, verb, danger = false, children, busy, error, onConfirm, onClose }: Props) {
+  const [typed, setTyped] = useState('');
+  const ready = word === undefined || typed.trim() === word;
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (ready && !busy) onConfirm();
+  };
+  return (
+    <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+      <form onSubmit={submit}>
+        <Stack gap="sm">
+          <div>{impact}</div>
+          {children}
+          {word !== undefined && (
+            <TextInput
+              label={
+                <>
+                  Type <code>{word}</code> to confirm
+                </>
+              }
+              value={typed}
+              autoComplete="off"
+              spellCheck={false}
+              data-autofocus
+              onChange={(event) => setTyped(event.currentTarget.value)}
+            />
+          )}
+          {error !== null && error !== undefined && <Failure error={error} />}
+          <Group justify="flex-end" gap="xs">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" color={danger ? 'red.9' : undefined} disabled={!ready} loading={busy}>
+              {verb}
+            </Button>
+          </Group>
+          {word !== undefined && !ready && typed !== '' && (
+            <Text size="xs" c="dimmed" role="status">
+              This is not {word} yet.
+            </Text>
+          )}
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,224 @@
+import { Button, Tooltip } from '@mantine/core';
+import { IconArrowDown, IconArrowUp, IconArrowsSort, IconDownload } from '@tabler/icons-react';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
+
+import { type Cell, csv, save } from '../csv';
+import { count } from '../format';
+import { Failure, Loading } from './Note';
+import { compare, type Sort, sortOf, sortText } from './sort';
+
+/** A column: how a row shows in it, and what it is worth where it is sorted and exported. */
+export interface Column<Row> {
+  readonly id: string;
+  readonly head: string;
+  /** What it means, on hover. */
+  readonly hint?: string;
+  readonly cell: (row: Row) => ReactNode;
+  /** For the export, and for the order where the whole table is here; absent: the column holds what can be done. */
+  readonly value?: (row: Row) => Cell;
+  readonly align?: 'right';
+  /** Cut off where it is too long. */
+  readonly clip?: boolean;
+}
+
+interface Props<Row> {
+  /** What the rows are, in the plural: the table's name. */
+  readonly what: string;
+  readonly columns: readonly Column<Row>[];
+  readonly rows: readonly Row[] | undefined;
+  readonly rowKey: (row: Row) => string;
+  readonly error?: unknown;
+  readonly again?: () => void;
+  /** Shown where there is no row. */
+  readonly empty: ReactNode;
+  /** Filters and the like. */
+  readonly tools?: ReactNode;
+  /** All rows are here, so they can be put in order; as the URL has it. */
+  readonly sort?: string | undefined;
+  readonly onSort?: (sort: string | undefined) => void;
+  /** There are further rows at the service. */
+  readonly more?: { readonly has: boolean; readonly busy: boolean; readonly load: () => void };
+  /** How many rows there are in all, where that is known. */
+  readonly total?: number | undefined;
+  /** Everything that the filter finds, for the export, where not all is here. */
+  readonly all?: () => Promise<readonly Row[]>;
+  /** A few rows that need no scrolling of their own. */
+  readonly plain?: boolean;
+}
+
+const ROW_PX = 40;
+/** Rows from the end at which the next page is asked for. */
+const AHEAD = 30;
+
+/** A table: virtual rows under a head that stays, further pages as they are scrolled to, export of all of it. */
+export function DataTable<Row>(props: Props<Row>) {
+  const { what, columns, rows, rowKey, error, again, empty, tools, sort, onSort, more, total, all, plain = false } = props;
+  const [printing, setPrinting] = useState(false);
+  const [exporting, setExporting] = useState(false);
+  const [exportError, setExportError] = useState<unknown>(null);
+  const scroller = useRef<HTMLDivElement>(null);
+
+  const ordered = useMemo(() => {
+    const by = sortOf(sort);
+    const column = columns.find((candidate) => candidate.id === by?.by);
+    const value = column?.value;
+    if (!rows || !by || !value) return rows ?? [];
+    return rows.toSorted((a, b) => compare(value(a), value(b), by.down));
+  }, [rows, sort, columns]);
+
+  const virtual = useVirtualizer({
+    count: ordered.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    overscan: 12,
+    getItemKey: (index) => {
+      const row = ordered[index];
+      return row === undefined ? index : rowKey(row);
+    },
+  });
+  const whole = printing || plain;
+  const items = whole ? undefined : virtual.getVirtualItems();
+  const last = items?.at(-1)?.index ?? 0;
+
+  useEffect(() => {
+    if (more?.has === true && !more.busy && rows !== undefined && (whole || last >= ordered.length - AHEAD)) more.load();
+  }, [more, last, ordered.length, rows, whole]);
+
+  useEffect(() => {
+    const before = () => flushSync(() => setPrinting(true));
+    const after = () => setPrinting(false);
+    window.addEventListener('beforeprint', before);
+    window.addEventListener('afterprint', after);
+    return () => {
+      window.removeEventListener('beforeprint', before);
+      window.removeEventListener('afterprint', after);
+    };
+  }, []);
+
+  const exportRows = async () => {
+    setExporting(true);
+    setExportError(null);
+    try {
+      const wanted = all && more?.has === true ? await all() : ordered;
+      const told = columns.filter((column) => column.value !== undefined);
+      const text = csv(told.map((column) => column.head), wanted.map((row) => told.map((column) => column.value?.(row))));
+      save(`sealgate-${what.replaceAll(' ', '-')}-${new Date().toISOString().slice(0, 10)}.csv`, text);
+    } catch (failure) {
+      setExportError(failure);
+    } finally {
+      setExporting(false);
+    }
+  };
+
+  const row = (index: number) => {
+    const one = ordered[index];
+    if (one === undefined) return null;
+    return (
+      <tr key={rowKey(one)} aria-rowindex={index + 2} data-index={index} ref={whole ? undefined : virtual.measureElement}>
+        {columns.map((column) => (
+          <td key={column.id} data-align={column.align} className={column.clip === true ? 'sg-clip' : undefined}>
+            {column.cell(one)}
+          </td>
+        ))}
+      </tr>
+    );
+  };
+
+  const above = items?.[0]?.start ?? 0;
+  const below = items ? virtual.getTotalSize() - (items.at(-1)?.end ?? 0) : 0;
+  return (
+    <>
+      {tools !== undefined && <div className="sg-table-tools">{tools}</div>}
+      {error !== null && error !== undefined && rows === undefined ? (
+        <div className="sg-body">
+          <Failure error={error} again={again} />
+        </div>
+      ) : rows === undefined ? (
+        <Loading what={what} lines={8} />
+      ) : rows.length === 0 ? (
+        empty
+      ) : (
+        // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls, so it must be reached by keyboard
+        <div className="sg-table-scroll" ref={scroller} role="region" aria-label={`Table of ${what}`} tabIndex={0}>
+          <table className="sg-table" aria-rowcount={(total ?? ordered.length) + 1}>
+            <caption className="sg-hidden">{what}</caption>
+            <thead>
+              <tr aria-rowindex={1}>
+                {columns.map((column) => (
+                  <Head key={column.id} column={column} sort={sortOf(sort)} onSort={onSort} />
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {above > 0 && (
+                <tr className="sg-space" aria-hidden>
+                  <td colSpan={columns.length} style={{ height: above }} />
+                </tr>
+              )}
+              {items ? items.map((item) => row(item.index)) : ordered.map((_, index) => row(index))}
+              {below > 0 && (
+                <tr className="sg-space" aria-hidden>
+                  <td colSpan={columns.length} style={{ height: below }} />
+                </tr>
+              )}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {rows !== undefined && rows.length > 0 && (
+        <div className="sg-table-foot">
+          <span role="status" style={{ flex: 1 }}>
+            {more?.has === true
+              ? `${count(rows.length)}${total === undefined ? '' : ` of ${count(total)}`} ${what} loaded; scroll for more`
+              : `${count(rows.length)} ${what}`}
+          </span>
+          {exportError !== null && <Failure error={exportError} />}
+          <Button
+            className="sg-no-print"
+            size="compact-sm"
+            variant="default"
+            leftSection={<IconDownload size={14} aria-hidden />}
+            loading={exporting}
+            onClick={exportRows}
+          >
+            Export CSV
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+interface HeadProps<Row> {
+  readonly column: Column<Row>;
+  readonly sort: Sort | undefined;
+  readonly onSort: ((sort: string | undefined) => void) | undefined;
+}
+
+function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
+  const mine = sort?.by === column.id ? sort : undefined;
+  const named = column.hint === undefined ? column.head : (
+    <Tooltip label={column.hint} multiline maw={280}>
+      <span>{column.head}</span>
+    </Tooltip>
+  );
+  if (!onSort || !column.value) {
+    return (
+      <th scope="col" data-align={column.align}>
+        {named}
+      </th>
+    );
+  }
+  const next = mine === undefined ? sortText({ by: column.id, down: false }) : mine.down ? undefined : sortText({ by: column.id, down: true });
+  const Sign = mine === undefined ? IconArrowsSort : mine.down ? IconArrowDown : IconArrowUp;
+  return (
+    <th scope="col" data-align={column.align} aria-sort={mine === undefined ? 'none' : mine.down ? 'descending' : 'ascending'}>
+      <button type="button" onClick={() => onSort(next)}>
+        {named}
+        <Sign size={13} aria-hidden opacity={mine ? 1 : 0.45} />
+      </button>
+    </th>
+  );
+}

@@ -1,0 +1,89 @@
+import 'uplot/dist/uPlot.min.css';
+import './plot.css';
+
+import { useComputedColorScheme } from '@mantine/core';
+import { useEffect, useMemo, useRef } from 'react';
+import UPlot from 'uplot';
+
+/** One line of a chart. */
+export interface Line {
+  readonly label: string;
+  /** One for each moment. */
+  readonly values: readonly number[];
+  /** Name of the token that colours it. */
+  readonly color: `--sg-line-${1 | 2 | 3 | 4}`;
+  /** Told apart without colour too. */
+  readonly dashed?: boolean;
+}
+
+interface Props {
+  readonly title: string;
+  readonly times: readonly number[];
+  readonly lines: readonly Line[];
+  readonly format: (value: number) => string;
+}
+
+const HEIGHT_PX = 190;
+
+/** The drawing. What it shows stands in the legend above it and in the table behind it. */
+export function Plot({ title, times, lines, format }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<UPlot | null>(null);
+  const scheme = useComputedColorScheme('light');
+  const data = useMemo((): UPlot.AlignedData => [[...times], ...lines.map((line) => [...line.values])], [times, lines]);
+  const shape = lines.map((line) => `${line.label}${line.color}`).join();
+  const latest = useRef({ data, lines, format });
+  useEffect(() => {
+    latest.current = { data, lines, format };
+  });
+
+  useEffect(() => {
+    const home = place.current;
+    if (!home) return undefined;
+    const token = (name: string) => getComputedStyle(home).getPropertyValue(name).trim();
+    const font = `11px ${token('--sg-font') || 'sans-serif'}`;
+    const axis = { stroke: token('--sg-quiet'), font, grid: { stroke: token('--sg-grid'), width: 1 }, ticks: { show: false } };
+    const made = new UPlot(
+      {
+        width: home.clientWidth,
+        height: HEIGHT_PX,
+        padding: [10, 8, 0, 0],
+        legend: { show: true, live: true },
+        cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+        axes: [
+          { ...axis, space: 64 },
+          { ...axis, size: 74, space: 34, values: (_plot, marks) => marks.map((mark) => latest.current.format(mark)) },
+        ],
+        series: [
+          { value: (_plot, at) => (typeof at === 'number' ? new Date(at * 1000).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' }) : '') },
+          ...latest.current.lines.map((line) => ({
+            label: line.label,
+            stroke: token(line.color),
+            width: 1.75,
+            dash: line.dashed === true ? [6, 4] : undefined,
+            fill: line.dashed === true ? undefined : `${token(line.color)}22`,
+            points: { show: false },
+            value: (_plot: UPlot, value: number | null) => (value === null ? '' : latest.current.format(value)),
+          })),
+        ],
+      },
+      latest.current.data,
+      home,
+    );
+    plot.current = made;
+    const watch = new ResizeObserver(() => {
+      if (home.clientWidth > 0) made.setSize({ width: home.clientWidth, height: HEIGHT_PX });
+    });
+    watch.observe(home);
+    return () => {
+      watch.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [scheme, shape]);
+
+  useEffect(() => plot.current?.setData(data), [data]);
+
+  return <div className="sg-plot" ref={place} role="img" aria-label={`${title}, drawn over time. The table shows the same.`} />;
+}

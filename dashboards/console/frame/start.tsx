@@ -1,0 +1,71 @@
+import '@mantine/core/styles.css';
+import '@mantine/notifications/styles.css';
+import './tokens.css';
+import './frame.css';
+
+import { MantineProvider } from '@mantine/core';
+import { Notifications } from '@mantine/notifications';
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { type AnyRouter, RouterProvider } from '@tanstack/react-router';
+import { setNonce } from 'get-nonce';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+
+import { type Application, ApplicationName } from './application';
+import { Gate } from './Gate';
+import { nonce } from './nonce';
+import { scheme } from './preferences';
+import { whenBack } from './reach';
+import { useStore } from './store';
+import { theme, variables } from './theme';
+
+/** What was asked for lately, and asked for again when it may have changed. */
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // Whether the service is there is found out in one place (reach.ts), not by each question for itself.
+      retry: false,
+      networkMode: 'always',
+      staleTime: 5_000,
+      refetchOnWindowFocus: true,
+    },
+    mutations: { retry: false, networkMode: 'always' },
+  },
+});
+
+whenBack(() => void queries.invalidateQueries());
+
+function Themed({ app, router }: { readonly app: Application; readonly router: AnyRouter }) {
+  const wanted = useStore(scheme);
+  return (
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      defaultColorScheme={wanted}
+      forceColorScheme={wanted === 'auto' ? undefined : wanted}
+      getStyleNonce={nonce}
+    >
+      <Notifications position="bottom-right" autoClose={6_000} limit={4} />
+      <ApplicationName value={app.name}>
+        <Gate app={app}>
+          <RouterProvider router={router} />
+        </Gate>
+      </ApplicationName>
+    </MantineProvider>
+  );
+}
+
+/** Shows the application. */
+export function start(app: Application, router: AnyRouter): void {
+  // Of the library's own sheets that are made at run time, such as the one that holds the page still under a dialog.
+  setNonce(nonce());
+  const root = document.getElementById('root');
+  if (!root) throw new Error('index.html has no root');
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={queries}>
+        <Themed app={app} router={router} />
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}

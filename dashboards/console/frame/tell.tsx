@@ -1,0 +1,12 @@
+import { notifications } from '@mantine/notifications';
+import { IconCheck, IconX } from '@tabler/icons-react';
+
+/** Passing words about what somebody did. What must stay is said on the page, not here. */
+export const tell = {
+  done: (title: string, message = ''): void => {
+    notifications.show({ title, message, color: 'seal', icon: <IconCheck size={16} aria-hidden /> });
+  },
+  failed: (title: string, message: string): void => {
+    notifications.show({ title, message, color: 'red.9', icon: <IconX size={16} aria-hidden />, autoClose: 12_000 });
+  },
+};
