@@ -14,6 +14,8 @@
 //!
 //! `scan` counts and sweeps what uploads leave behind, and takes the inventory of the storage for Central.
 //!
+//! `admin` is the REST interface, `console` what a browser gets beside it.
+//!
 //! `config` is what the file, the environment and the flags say; `app` wires the parts and owns every task; `sealing`
 //! keeps secrets at rest.
 #![forbid(unsafe_code)]

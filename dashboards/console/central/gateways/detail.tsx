@@ -170,7 +170,7 @@ function Behind({ gateway }: { readonly gateway: Gateway }) {
             rows={inventory.content.kms.map((kms) => [
               <>{kms.id} {kms.active && <Tag key="active" tone="accent">active</Tag>}</>,
               kms.provider,
-              <State key="state" tone={kms.state === 'ready' ? 'good' : 'bad'}>{kms.state}</State>,
+              <State key="state" tone={kms.state === 'ok' ? 'good' : 'bad'}>{kms.state}</State>,
               count(kms.key_versions),
               kms.newest_key_ms > 0 ? exact(kms.newest_key_ms) : '–',
             ])}

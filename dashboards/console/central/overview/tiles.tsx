@@ -35,7 +35,7 @@ export function Tiles({ chosen, convergence, figures, coverage, inventories }: P
   const buckets = coverage.data?.coverage;
   const encrypting = buckets?.filter((bucket) => bucket.encrypting).length ?? 0;
   const kms = inventories.data?.flatMap((inventory) => inventory.content.kms);
-  const failing = kms?.filter((one) => one.state !== 'ready').length ?? 0;
+  const failing = kms?.filter((one) => one.state !== 'ok').length ?? 0;
 
   const effectiveCount = mine.filter((gateway) => gateway.effective).length;
   const refused = mine.filter((gateway) => gateway.refusal).length;
