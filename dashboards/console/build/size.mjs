@@ -11,7 +11,7 @@ const root = new URL('../dist/', import.meta.url).pathname;
 function firstView(folder) {
   const page = readFileSync(join(folder, 'index.html'), 'utf8');
   const found = new Set([...page.matchAll(/(?:src|href)="\/(assets\/[^"]+\.js)"/g)].map((match) => match[1]));
-  const first = readdirSync(join(folder, 'assets')).filter((name) => /^(overview|dashboard)-.*\.js$/.test(name));
+  const first = readdirSync(join(folder, 'assets')).filter((name) => /^(overview|dashboard|Plot)-.*\.js$/.test(name));
   first.forEach((name) => found.add(`assets/${name}`));
   for (const name of found) {
     const text = readFileSync(join(folder, name), 'utf8');

@@ -9,16 +9,7 @@ export const api = client<paths>();
 /** What the interface speaks of, by the names of its document. */
 export type Schemas = components['schemas'];
 
-/** What each role may, until the service says so itself. */
-const RIGHTS: Record<string, readonly string[]> = {
-  viewer: ['read-overview'],
-  operator: ['read-overview', 'read-gateways', 'read-policies', 'manage-gateways'],
-  editor: ['read-overview', 'read-gateways', 'read-policies', 'edit-policies'],
-  approver: ['read-overview', 'read-gateways', 'read-policies', 'read-audit'],
-  admin: ['read-overview', 'read-gateways', 'read-policies', 'manage-gateways', 'edit-policies', 'read-audit', 'manage-operators', 'manage-fleet'],
-};
-
-const who = (answer: Schemas['Who']): Who => ({ name: answer.name, role: answer.role, permissions: RIGHTS[answer.role] ?? [] });
+const who = (answer: Schemas['Who']): Who => ({ name: answer.name, role: answer.role, permissions: answer.permissions });
 
 /** Who is logged in; null where nobody is. */
 export async function whoIsIn(): Promise<Who | null> {

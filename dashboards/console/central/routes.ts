@@ -5,6 +5,7 @@ import { auditRoute } from './audit/route';
 import { coverageRoute } from './coverage/route';
 import { figuresRoute } from './figures/route';
 import { enrolRoute, gatewayRoute, gatewaysRoute } from './gateways/route';
+import { kmsRoute } from './kms/route';
 import { overviewRoute } from './overview/route';
 import { peopleRoute, tokensRoute } from './people/route';
 import { historyRoute, newPolicyRoute, policiesRoute, policyRoute } from './policies/route';
@@ -16,6 +17,7 @@ const tree = root.addChildren([
   overviewRoute,
   figuresRoute,
   ...[gatewaysRoute, gatewayRoute, enrolRoute],
+  kmsRoute,
   ...[policiesRoute, policyRoute, newPolicyRoute, historyRoute],
   coverageRoute,
   auditRoute,

@@ -11,13 +11,32 @@ export interface Question {
   readonly by?: 'gateway' | 'bucket' | 'policy' | 'outcome' | undefined;
   /** Counted since then (RFC 3339); absent: for all time. */
   readonly since?: string | undefined;
+  /** Only rows of these; none: of all. */
+  readonly gateway?: readonly string[];
+  readonly bucket?: readonly string[];
+  readonly policy?: readonly string[];
+  readonly outcome?: readonly string[];
 }
 
 /** What all gateways counted. */
 export const figuresQuery = (question: Question) =>
   queryOptions({
     queryKey: ['statistics', 'figures', question],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/stats', { params: { query: question }, signal })),
+    queryFn: ({ signal }) => read(
+        api.GET('/api/v1/stats', {
+          params: {
+            query: {
+              by: question.by,
+              since: question.since,
+              gateway: [...(question.gateway ?? [])],
+              bucket: [...(question.bucket ?? [])],
+              policy: [...(question.policy ?? [])],
+              outcome: [...(question.outcome ?? [])],
+            },
+          },
+          signal,
+        }),
+      ),
   });
 
 /** Objects of which the storage holds ciphertext. */
@@ -38,15 +57,3 @@ export const OUTCOMES: Readonly<Record<string, string>> = {
   grandfathered: 'An upload begun under an earlier revision, finished as it was decided then',
   indeterminate: 'A kill came between, and the storage cannot tell whether it has it',
 };
-
-interface Sum {
-  readonly objects: number;
-  readonly bytes: number;
-}
-
-/** Objects and bytes towards the storage, of the rows with one of these outcomes. */
-export function sumOf(rows: readonly Row[], outcomes: readonly string[]): Sum {
-  return rows
-    .filter((row) => row.outcome !== null && row.outcome !== undefined && outcomes.includes(row.outcome))
-    .reduce((sum, row) => ({ objects: sum.objects + row.objects, bytes: sum.bytes + row.bytes }), { objects: 0, bytes: 0 });
-}

@@ -1,12 +1,12 @@
 import { Button, Select, TextInput } from '@mantine/core';
 import { bytes, count } from '@frame/format';
 import { type Column, DataTable } from '@frame/parts/DataTable';
-import { Empty } from '@frame/parts/Note';
+import { Empty, Note } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { useAskEvery } from '@frame/live';
-import { useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useMemo, useState } from 'react';
+import { useState } from 'react';
 
 import { figuresQuery, OUTCOMES, type Row } from './data';
 import { BY, figuresRoute, SINCE } from './route';
@@ -17,6 +17,9 @@ const SPANS = { '1h': 'Last hour', '24h': 'Last 24 hours', '7d': 'Last 7 days', 
 
 /** A period begins on the minute, so that a question is the same one for a while. */
 const before = (seconds: number): string => new Date((Math.floor(Date.now() / 60_000) - seconds / 60) * 60_000).toISOString();
+
+/** Names with commas, as addresses have them. */
+const listed = (text: string | undefined): readonly string[] => (text ?? '').split(',').filter((name) => name !== '');
 
 const quiet = (text: string) => <span style={{ color: 'var(--sg-quiet)' }}>{text}</span>;
 
@@ -66,33 +69,29 @@ export function Figures() {
   const by = search.by ?? 'outcome';
   const filtered = search.gateways !== undefined || search.outcome !== undefined || search.policy !== undefined || search.bucket !== undefined;
   const [since, setSince] = useState(() => (search.since ? before(SINCE[search.since]) : undefined));
-  // Where rows are picked out by another part of their key than they are summed by, every row is needed.
-  const fine = by === 'key' || filtered;
-  const asked = useQuery({ ...figuresQuery({ by: fine ? undefined : by, since }), refetchInterval: useAskEvery() });
-
-  const rows = useMemo(() => {
-    if (!asked.data) return undefined;
-    const wanted = (search.gateways ?? '').split(',').filter((name) => name !== '');
-    const outcomes = (search.outcome ?? '').split(',').filter((name) => name !== '');
-    const kept = asked.data.rows.filter(
-      (row) =>
-        (wanted.length === 0 || wanted.includes(row.gateway ?? '')) &&
-        (outcomes.length === 0 || outcomes.includes(row.outcome ?? '')) &&
-        (search.policy === undefined || row.policy === search.policy) &&
-        (search.bucket === undefined || row.bucket === search.bucket),
-    );
-    return by === 'key' || !fine ? kept : sumBy(kept, by);
-  }, [asked.data, search, by, fine]);
+  const asked = useQuery({
+    ...figuresQuery({
+      by: by === 'key' ? undefined : by,
+      since,
+      gateway: listed(search.gateways),
+      outcome: listed(search.outcome),
+      policy: search.policy === undefined ? [] : [search.policy],
+      bucket: search.bucket === undefined ? [] : [search.bucket],
+    }),
+    refetchInterval: useAskEvery(),
+    placeholderData: keepPreviousData,
+  });
 
   const columns = by === 'key' ? [KEYS.gateway, KEYS.bucket, KEYS.policy, KEYS.outcome, ...NUMBERS] : [KEYS[by], ...NUMBERS];
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   return (
     <Page title="Figures" lead="What all gateways counted, each request once. Sums on other pages are made of these rows.">
+      {asked.data?.truncated === true && <Note tone="warn">There are more than 10,000 rows; these are the first of them. Narrow them down, or sum them.</Note>}
       <div className="sg-panel">
         <DataTable
           what="figures"
           columns={columns}
-          rows={rows}
+          rows={asked.data?.rows}
           rowKey={(row) => [row.gateway, row.bucket, row.policy, row.outcome].join('\u0000')}
           error={asked.error}
           again={() => void asked.refetch()}
@@ -140,21 +139,4 @@ export function Figures() {
       </div>
     </Page>
   );
-}
-
-/** Rows added up over one part of their key. */
-function sumBy(rows: readonly Row[], by: 'gateway' | 'bucket' | 'policy' | 'outcome'): Row[] {
-  const sums = new Map<string, Row>();
-  for (const row of rows) {
-    const key = row[by] ?? '';
-    const sum = sums.get(key) ?? { gateway: null, bucket: null, policy: null, outcome: null, objects: 0, bytes: 0, objects_read: 0, bytes_read: 0, [by]: key };
-    sums.set(key, {
-      ...sum,
-      objects: sum.objects + row.objects,
-      bytes: sum.bytes + row.bytes,
-      objects_read: sum.objects_read + row.objects_read,
-      bytes_read: sum.bytes_read + row.bytes_read,
-    });
-  }
-  return [...sums.values()];
 }

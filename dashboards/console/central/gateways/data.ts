@@ -23,6 +23,7 @@ export function isIn(search: GatewaySearch, gateway: Gateway): boolean {
     (search.state === undefined || gateway.state === search.state) &&
     (search.connection === undefined || gateway.connection === search.connection) &&
     (search.refusing === undefined || (gateway.refusal !== null && gateway.refusal !== undefined)) &&
+    (search.gateways === undefined || search.gateways.split(',').includes(gateway.name)) &&
     (search.behind === undefined || gateway.effective_revision < gateway.revision)
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Group, Stack } from '@mantine/core';
+import { Button, Stack } from '@mantine/core';
 import { bytes, count, exact, plural } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Note, Shown } from '@frame/parts/Note';
@@ -213,31 +213,24 @@ function Behind({ gateway }: { readonly gateway: Gateway }) {
 }
 
 function Traffic({ name }: { readonly name: string }) {
-  const figures = useQuery({ ...figuresQuery({}), refetchInterval: useAskEvery() });
+  const figures = useQuery({ ...figuresQuery({ by: 'outcome', gateway: [name] }), refetchInterval: useAskEvery() });
   return (
     <Panel title="Traffic" flush aside={<Link to="/figures" search={{ gateways: name, by: 'key' }}>All rows</Link>}>
       <Shown of={figures} what="traffic" lines={3}>
-        {(answer) => {
-          const sums = new Map<string, [number, number, number, number]>();
-          for (const row of answer.rows.filter((one) => one.gateway === name)) {
-            const [objects, data, objectsOut, dataOut] = sums.get(row.outcome ?? '') ?? [0, 0, 0, 0];
-            sums.set(row.outcome ?? '', [objects + row.objects, data + row.bytes, objectsOut + row.objects_read, dataOut + row.bytes_read]);
-          }
-          return (
-            <Small
-              head={['Outcome', 'Objects in', 'Data in', 'Objects out', 'Data out']}
-              right={1}
-              rows={[...sums].map(([outcome, [objects, data, objectsOut, dataOut]]) => [
-                <Group key="outcome" gap={6}><span title={OUTCOMES[outcome]}>{outcome}</span></Group>,
-                count(objects),
-                bytes(data),
-                count(objectsOut),
-                bytes(dataOut),
-              ])}
-              none="No client has stored or read anything through it."
-            />
-          );
-        }}
+        {(answer) => (
+          <Small
+            head={['Outcome', 'Objects in', 'Data in', 'Objects out', 'Data out']}
+            right={1}
+            none="No client has stored or read anything through it."
+            rows={answer.rows.map((row) => [
+              <span key="outcome" title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span>,
+              count(row.objects),
+              bytes(row.bytes),
+              count(row.objects_read),
+              bytes(row.bytes_read),
+            ])}
+          />
+        )}
       </Shown>
     </Panel>
   );

@@ -17,6 +17,8 @@ export interface GatewaySearch {
   readonly connection?: (typeof CONNECTIONS)[number];
   readonly refusing?: true;
   readonly behind?: true;
+  /** Only these, with commas. */
+  readonly gateways?: string;
 }
 
 export const gatewaysRoute = createRoute({
@@ -28,6 +30,7 @@ export const gatewaysRoute = createRoute({
     connection: oneOf(raw, 'connection', CONNECTIONS),
     refusing: flag(raw, 'refusing'),
     behind: flag(raw, 'behind'),
+    gateways: text(raw, 'gateways'),
   }),
   staticData: {
     page: { title: 'Gateways', group: 'Fleet', icon: IconServer2, needs: 'read-gateways', words: 'fleet connected lost certificate' },

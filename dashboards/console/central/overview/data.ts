@@ -2,6 +2,7 @@ import { read } from '@frame/api';
 import { queryOptions } from '@tanstack/react-query';
 
 import { api } from '../api';
+import { type Range, RANGES } from './route';
 
 /** A KMS as a gateway's inventory has it. */
 export interface Kms {
@@ -37,4 +38,39 @@ export const inventoriesQuery = () =>
       // The document leaves the content open; the protocol between gateways and Central says what is in it.
       return answer.inventories.map((inventory) => ({ ...inventory, content: inventory.content as Content }));
     },
+  });
+
+/** The fleet's numbers; of the named gateways, where any is named. */
+export const overviewQuery = (gateways: readonly string[]) =>
+  queryOptions({
+    queryKey: ['statistics', 'overview', gateways],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/overview', { params: { query: { gateway: [...gateways] } }, signal })),
+  });
+
+/** What went through the gateways, up to now. */
+export const seriesQuery = (range: Range, gateways: readonly string[]) =>
+  queryOptions({
+    queryKey: ['statistics', 'series', range, gateways],
+    queryFn: ({ signal }) => {
+      const to = Date.now();
+      const query = { from: new Date(to - RANGES[range] * 1_000).toISOString(), to: new Date(to).toISOString(), gateway: [...gateways] };
+      return read(api.GET('/api/v1/stats/series', { params: { query }, signal }));
+    },
+  });
+
+/** The names of all gateways that are not retired. */
+export const namesQuery = () =>
+  queryOptions({
+    queryKey: ['gateways', 'names'],
+    queryFn: async ({ signal }) => {
+      const names: string[] = [];
+      let after: string | undefined;
+      do {
+        const part = await read(api.GET('/api/v1/gateways', { params: { query: { after, limit: 1_000 } }, signal }));
+        names.push(...part.gateways.filter((one) => one.state !== 'retired').map((one) => one.name));
+        after = part.next ?? undefined;
+      } while (after !== undefined);
+      return names;
+    },
+    staleTime: 30_000,
   });

@@ -1,49 +1,61 @@
+import { Select, Stack } from '@mantine/core';
 import { useAskEvery } from '@frame/live';
-import { Page } from '@frame/parts/Page';
 import { Shown } from '@frame/parts/Note';
-import { useQuery } from '@tanstack/react-query';
+import { Page } from '@frame/parts/Page';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 
-import { figuresQuery } from '../figures/data';
-import { coverageQuery } from '../coverage/data';
-import { convergenceQuery } from '../policies/data';
+import { Graphs } from './graphs';
+import { namesQuery, overviewQuery } from './data';
+import { effective } from './choice';
 import { GatewayFilter } from './filter';
-import { inventoriesQuery } from './data';
-import { overviewRoute } from './route';
+import { overviewRoute, type Range, RANGES } from './route';
 import { Tiles } from './tiles';
+
+const NAMES: Readonly<Record<Range, string>> = {
+  '1h': 'Last hour',
+  '6h': 'Last 6 hours',
+  '24h': 'Last 24 hours',
+  '7d': 'Last 7 days',
+  '30d': 'Last 30 days',
+  '90d': 'Last 90 days',
+};
+
+const ALL = Object.keys(RANGES) as Range[];
 
 /** The fleet at a glance. */
 export function Overview() {
   const search = overviewRoute.useSearch();
   const navigate = overviewRoute.useNavigate();
-  const every = { refetchInterval: useAskEvery() };
-  const convergence = useQuery({ ...convergenceQuery(), ...every });
-  const figures = useQuery({ ...figuresQuery({}), ...every });
-  const coverage = useQuery({ ...coverageQuery(), ...every });
-  const inventories = useQuery({ ...inventoriesQuery(), ...every });
+  const names = useQuery(namesQuery());
   const chosen = (search.gateways ?? '').split(',').filter((name) => name !== '');
+  const only = effective(names.data ?? [], chosen);
+  const range = search.range ?? '24h';
+  const overview = useQuery({ ...overviewQuery(only), refetchInterval: useAskEvery(), placeholderData: keepPreviousData });
+  const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
 
   return (
     <Page
       title="Overview"
       actions={
-        <GatewayFilter
-          all={(convergence.data?.by_gateway ?? []).map((gateway) => gateway.name)}
-          chosen={chosen}
-          onChange={(names) => void navigate({ search: { ...search, gateways: names.join(',') || undefined }, replace: true })}
-        />
+        <>
+          <Select
+            aria-label="Range of the graphs"
+            w={160}
+            allowDeselect={false}
+            value={range}
+            data={ALL.map((value) => ({ value, label: NAMES[value] }))}
+            onChange={(value) => set({ range: ALL.find((one) => one === value) })}
+          />
+          <GatewayFilter all={names.data ?? []} chosen={chosen} onChange={(to) => set({ gateways: to.join(',') || undefined })} />
+        </>
       }
     >
-      <Shown of={convergence} what="the overview" lines={10}>
-        {(progress) => (
-          <Tiles
-            chosen={chosen}
-            convergence={progress}
-            figures={figures}
-            coverage={coverage}
-            inventories={inventories}
-          />
-        )}
-      </Shown>
+      <Stack gap="sm">
+        <Shown of={overview} what="the overview" lines={8}>
+          {(now) => <Tiles of={now} only={only} />}
+        </Shown>
+        <Graphs range={range} only={only} />
+      </Stack>
     </Page>
   );
 }

@@ -86,7 +86,7 @@ export function PolicyDetail() {
 }
 
 function Hits({ name }: { readonly name: string }) {
-  const figures = useQuery({ ...figuresQuery({}), refetchInterval: useAskEvery() });
+  const figures = useQuery({ ...figuresQuery({ policy: [name] }), refetchInterval: useAskEvery() });
   return (
     <Panel title="Hits" flush aside={<Link to="/figures" search={{ policy: name, by: 'key' }}>All rows</Link>}>
       <Shown of={figures} what="hits" lines={3}>
@@ -96,7 +96,7 @@ function Hits({ name }: { readonly name: string }) {
             right={3}
             none="No object has matched it yet."
             rows={answer.rows
-              .filter((row) => row.policy === name && row.objects > 0)
+              .filter((row) => row.objects > 0)
               .map((row) => [row.gateway, row.bucket, <span key="outcome" title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span>, count(row.objects), bytes(row.bytes)])}
           />
         )}

@@ -1,0 +1,110 @@
+import { Stack } from '@mantine/core';
+import { read } from '@frame/api';
+import { count, exact } from '@frame/format';
+import { useAskEvery } from '@frame/live';
+import { type Column, DataTable } from '@frame/parts/DataTable';
+import { Empty } from '@frame/parts/Note';
+import { Page, Panel } from '@frame/parts/Page';
+import { State, Tag } from '@frame/parts/State';
+import { Time } from '@frame/parts/Time';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { useMemo } from 'react';
+
+import { api, type Schemas } from '../api';
+import { inventoriesQuery, type Kms as Told } from '../overview/data';
+import { kmsRoute } from './route';
+
+interface Row extends Told {
+  readonly storage: string;
+  readonly gateway: string;
+  readonly at: string;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { id: 'id', head: 'KMS ID', value: (row) => row.id, cell: (row) => <>{row.id} {row.active && <Tag tone="accent">active</Tag>}</> },
+  { id: 'provider', head: 'Provider', value: (row) => row.provider, cell: (row) => row.provider },
+  { id: 'state', head: 'State', value: (row) => row.state, cell: (row) => <State tone={row.state === 'ok' ? 'good' : 'bad'}>{row.state}</State> },
+  { id: 'keys', head: 'Key versions', align: 'right', value: (row) => row.key_versions, cell: (row) => count(row.key_versions) },
+  { id: 'newest', head: 'Newest key', value: (row) => row.newest_key_ms, cell: (row) => (row.newest_key_ms > 0 ? exact(row.newest_key_ms) : '–') },
+  {
+    id: 'gateway',
+    head: 'Told by',
+    value: (row) => row.gateway,
+    cell: (row) => (
+      <Link to="/gateways/$name" params={{ name: row.gateway }}>
+        {row.gateway}
+      </Link>
+    ),
+  },
+  { id: 'storage', head: 'Storage', value: (row) => row.storage, cell: (row) => <code>{row.storage}</code> },
+  { id: 'at', head: 'Looked', value: (row) => row.at, cell: (row) => <Time at={row.at} /> },
+];
+
+const CALLS: readonly Column<Schemas['KmsRow']>[] = [
+  {
+    id: 'gateway',
+    head: 'Gateway',
+    value: (row) => row.gateway,
+    cell: (row) => (
+      <Link to="/gateways/$name" params={{ name: row.gateway }}>
+        {row.gateway}
+      </Link>
+    ),
+  },
+  { id: 'kms', head: 'KMS ID', value: (row) => row.kms, cell: (row) => row.kms },
+  { id: 'operation', head: 'Operation', value: (row) => row.operation, cell: (row) => row.operation },
+  { id: 'result', head: 'Result', value: (row) => row.result, cell: (row) => <State tone={row.result === 'ok' ? 'good' : 'bad'}>{row.result}</State> },
+  { id: 'calls', head: 'Calls', align: 'right', value: (row) => row.calls, cell: (row) => count(row.calls) },
+];
+
+/** The key management behind the gateways: no secret of it is known here. */
+export function Kms() {
+  const { sort } = kmsRoute.useSearch();
+  const navigate = kmsRoute.useNavigate();
+  const every = { refetchInterval: useAskEvery() };
+  const inventories = useQuery({ ...inventoriesQuery(), ...every });
+  const calls = useQuery({
+    queryKey: ['statistics', 'kms'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/stats/kms', { signal })),
+    ...every,
+  });
+  const rows = useMemo(
+    () =>
+      inventories.data?.flatMap((one) =>
+        one.content.kms.map((kms): Row => ({ ...kms, storage: one.storage_id, gateway: one.gateway, at: one.taken_at })),
+      ),
+    [inventories.data],
+  );
+  return (
+    <Page title="KMS" lead="Where the gateways’ key encryption keys come from, as they told it. Central knows no key, and cannot decrypt.">
+      <Stack gap="sm">
+        <Panel title="Configured" flush>
+          <DataTable
+            what="KMS"
+            columns={COLUMNS}
+            rows={rows}
+            rowKey={(row) => `${row.storage} ${row.id}`}
+            error={inventories.error}
+            again={() => void inventories.refetch()}
+            plain
+            empty={<Empty title="No KMS is known yet">A KMS is added at a gateway; the gateways over one storage share it.</Empty>}
+          />
+        </Panel>
+        <Panel title="Calls, ever" flush>
+          <DataTable
+            what="KMS calls"
+            columns={CALLS}
+            rows={calls.data?.rows}
+            rowKey={(row) => [row.gateway, row.kms, row.operation, row.result].join(' ')}
+            error={calls.error}
+            again={() => void calls.refetch()}
+            sort={sort}
+            onSort={(to) => void navigate({ search: { sort: to }, replace: true })}
+            empty={<Empty title="No call was counted yet">A gateway asks its KMS when it makes or opens a key encryption key.</Empty>}
+          />
+        </Panel>
+      </Stack>
+    </Page>
+  );
+}
