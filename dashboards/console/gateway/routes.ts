@@ -1,11 +1,14 @@
 import { PageError } from '@frame/PageError';
 import { createRouter } from '@tanstack/react-router';
 
+import { bucketsRoute } from './buckets/route';
 import { dashboardRoute } from './dashboard/route';
+import { kmsRoute } from './kms/route';
+import { policiesRoute } from './policies/route';
 import { root } from './root';
 
 /** Every page, one line a folder; the sidebar has their order. */
-const tree = root.addChildren([dashboardRoute]);
+const tree = root.addChildren([dashboardRoute, kmsRoute, policiesRoute, bucketsRoute]);
 
 /** The way from addresses to pages. */
 export const router = createRouter({ routeTree: tree, defaultErrorComponent: PageError, defaultPreload: 'intent', scrollRestoration: false });

@@ -1,0 +1,105 @@
+import { Switch, TextInput } from '@mantine/core';
+import { read } from '@frame/api';
+import { count } from '@frame/format';
+import { useAskEvery } from '@frame/live';
+import { Confirm } from '@frame/parts/Confirm';
+import { type Column, DataTable } from '@frame/parts/DataTable';
+import { Empty } from '@frame/parts/Note';
+import { Page } from '@frame/parts/Page';
+import { State } from '@frame/parts/State';
+import { tell } from '@frame/tell';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+
+import { api, type Schemas } from '../api';
+import { bucketsRoute } from './route';
+
+type Bucket = Schemas['BucketStatus'];
+
+const known = (value: number | null | undefined): string => (value === null || value === undefined ? 'not known' : count(value));
+
+/** What asks for encryption, for whoever does not know the interface's words. */
+const why = (bucket: Bucket): string => (bucket.because === '' ? 'nothing asks for it' : bucket.because.replace('toggle', 'its switch').replace('floor', 'the gateway’s floor'));
+
+/** The buckets: their switch, whether new objects are encrypted, and why. */
+export function Buckets() {
+  const search = bucketsRoute.useSearch();
+  const navigate = bucketsRoute.useNavigate();
+  const list = useQuery({
+    queryKey: ['buckets', 'list'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/buckets', { signal })),
+    refetchInterval: useAskEvery(),
+  });
+  const [turning, setTurning] = useState<Bucket | null>(null);
+  const rows = useMemo(() => list.data?.buckets.filter((bucket) => bucket.bucket.toLowerCase().includes(search.q?.toLowerCase() ?? '')), [list.data, search.q]);
+  const columns: readonly Column<Bucket>[] = [
+    { id: 'bucket', head: 'Bucket', value: (row) => row.bucket, cell: (row) => row.bucket },
+    {
+      id: 'switch',
+      head: 'Encryption',
+      value: (row) => (row.encrypt ? 'on' : 'off'),
+      cell: (row) => <Switch size="sm" checked={row.encrypt} aria-label={`Encryption of ${row.bucket}`} onChange={() => setTurning(row)} />,
+    },
+    {
+      id: 'effective',
+      head: 'New objects',
+      value: (row) => (row.effective ? 'encrypted' : 'stored as they are'),
+      cell: (row) => <State tone={row.effective ? 'good' : 'idle'}>{row.encrypt ? 'encrypted' : row.effective ? 'encrypted where a policy says so' : 'stored as they are'}</State>,
+    },
+    { id: 'because', head: 'Because of', value: (row) => row.because, cell: why },
+    { id: 'encrypted', head: 'Encrypted', hint: 'Objects known to be stored encrypted', align: 'right', value: (row) => row.objects_encrypted, cell: (row) => known(row.objects_encrypted) },
+    { id: 'plain', head: 'Plain', hint: 'Objects known to be stored as they are', align: 'right', value: (row) => row.objects_plain, cell: (row) => known(row.objects_plain) },
+  ];
+  return (
+    <Page title="Buckets" lead="Where switch, policy and client disagree, encryption wins.">
+      <div className="sg-panel">
+        <DataTable
+          what="buckets"
+          columns={columns}
+          rows={rows}
+          rowKey={(row) => row.bucket}
+          error={list.error}
+          again={() => void list.refetch()}
+          sort={search.sort}
+          onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
+          tools={<TextInput label="Bucket" w={220} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}
+          empty={
+            <Empty title={search.q === undefined ? 'There is no bucket' : 'No bucket is called that'}>
+              {search.q === undefined ? 'An S3 client makes one: aws s3 mb s3://NAME --endpoint-url this gateway’s S3 address.' : 'Take the filter out to see all buckets.'}
+            </Empty>
+          }
+        />
+      </div>
+      {turning && <Turn bucket={turning} onClose={() => setTurning(null)} />}
+    </Page>
+  );
+}
+
+function Turn({ bucket, onClose }: { readonly bucket: Bucket; readonly onClose: () => void }) {
+  const queries = useQueryClient();
+  const turning = useMutation({
+    mutationFn: () => read(api.PUT('/api/v1/buckets/{name}/encryption', { params: { path: { name: bucket.bucket } }, body: { encrypt: !bucket.encrypt } })),
+    onSuccess: async (now) => {
+      tell.done(`Encryption of ${now.bucket} is ${now.encrypt ? 'on' : 'off'}`);
+      onClose();
+      await queries.invalidateQueries({ queryKey: ['buckets'] });
+    },
+  });
+  return (
+    <Confirm
+      title={`Switch encryption of ${bucket.bucket} ${bucket.encrypt ? 'off' : 'on'}?`}
+      impact={
+        bucket.encrypt
+          ? 'New objects are stored as they are, unless a policy, the client or the floor asks for encryption. What is encrypted stays so, and is read as before.'
+          : 'Every new object is encrypted, at each gateway of the group. What is stored already stays as it is. Clients notice nothing.'
+      }
+      word={bucket.encrypt ? bucket.bucket : undefined}
+      verb={bucket.encrypt ? 'Switch off' : 'Switch on'}
+      danger={bucket.encrypt}
+      busy={turning.isPending}
+      error={turning.error}
+      onConfirm={() => turning.mutate()}
+      onClose={onClose}
+    />
+  );
+}
