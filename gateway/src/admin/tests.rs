@@ -368,3 +368,14 @@ async fn what_is_wrong_is_shown_and_how_things_stand_with_central() {
     assert_eq!(info["troubles"][0]["part"], "kms broken", "{info}");
     assert_ne!(info["troubles"][0]["message"], "");
 }
+
+#[test]
+fn the_checked_in_document_is_the_one_that_is_served() {
+    let served = super::described().1.to_pretty_json().unwrap() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../dashboards/console/openapi/gateway.json");
+    if std::env::var_os("SEALGATE_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &served).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == served, "{path} is not what is served: `make openapi`, then commit it");
+}
