@@ -15,10 +15,24 @@ const seal: MantineColorsTuple = [
   '#08424a',
 ];
 
+/** Greys of the dark theme, with the tint of its surfaces. */
+const dark: MantineColorsTuple = [
+  '#e4e9ee',
+  '#c3cbd4',
+  '#a3adb8',
+  '#8b96a2',
+  '#3a4653',
+  '#2b3641',
+  '#1b232c',
+  '#161d25',
+  '#10161c',
+  '#0b1015',
+];
+
 export const theme = createTheme({
   primaryColor: 'seal',
   primaryShade: { light: 7, dark: 7 },
-  colors: { seal },
+  colors: { seal, dark },
   fontFamily: 'var(--sg-font)',
   fontFamilyMonospace: 'var(--sg-mono)',
   headings: {

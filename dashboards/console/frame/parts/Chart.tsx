@@ -95,6 +95,7 @@ export function Chart({ title, times, lines, format, note, link }: Props) {
           <span>{note}</span>
           <Button
             className="sg-no-print"
+            flex="none"
             size="compact-xs"
             variant="subtle"
             leftSection={<IconDownload size={13} aria-hidden />}

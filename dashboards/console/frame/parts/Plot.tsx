@@ -25,6 +25,19 @@ interface Props {
 
 const HEIGHT_PX = 190;
 
+/** Beyond this, days say more than hours. */
+const DAYS_S = 2 * 86_400;
+
+const hours = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const days = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' });
+
+/** A moment on the axis: its day where the axis is long or a day begins, otherwise its hour. */
+function moment(at: number, times: ArrayLike<number>): string {
+  const date = new Date(at * 1000);
+  const long = (times[times.length - 1] ?? 0) - (times[0] ?? 0) > DAYS_S;
+  return long || (date.getHours() === 0 && date.getMinutes() === 0) ? days.format(date) : hours.format(date);
+}
+
 /** The drawing. What it shows stands in the legend above it and in the table behind it. */
 export function Plot({ title, times, lines, format }: Props) {
   const place = useRef<HTMLDivElement>(null);
@@ -52,7 +65,7 @@ export function Plot({ title, times, lines, format }: Props) {
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
         axes: [
-          { ...axis, space: 64 },
+          { ...axis, space: 72, values: (_plot, marks) => marks.map((mark) => moment(mark, latest.current.data[0])) },
           { ...axis, size: 74, space: 34, values: (_plot, marks) => marks.map((mark) => latest.current.format(mark)) },
         ],
         series: [
