@@ -1,7 +1,8 @@
 //! The admin listener: REST with its `OpenAPI` document.
 //!
 //! ```text
-//! request ─▶ guard: token or session ─▶ kms │ buckets │ credentials │ objects │ info │ settings │ session
+//! request ─▶ guard: token or session ─▶ kms │ buckets │ credentials │ info │ overview │ log │ settings │ session
+//!                                        │ objects ─▶ s3/console, as any client's
 //!                                          │ a change: Group::edit, durable before the answer
 //!                                          ▼
 //!                               Keys::configure, so that it holds here at once
@@ -13,7 +14,9 @@ mod credentials;
 mod guard;
 mod info;
 mod kms;
+mod log;
 mod objects;
+mod overview;
 pub mod problem;
 mod session;
 mod sessions;
@@ -47,6 +50,7 @@ use crate::s3::Front;
 use crate::scan::Scan;
 use crate::snapshot::Policies;
 use crate::state::ledger::Ledger;
+use crate::stats::Recent;
 use crate::uplink::Uplink;
 use crate::upstream::{Upstream, Upstreams};
 use problem::Problem;
@@ -84,6 +88,10 @@ pub struct Admin {
     pub front: Arc<Front>,
     /// Long bodies.
     pub transfers: Transfers,
+    /// The figures of the last hour.
+    pub recent: Arc<Recent>,
+    /// The newest lines of the log.
+    pub log: telemetry::recent::Recent,
 }
 
 /// A start that came to nothing: told by the next one that succeeds, since nobody may have seen the log.
@@ -164,6 +172,10 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(info::info))
         .routes(routes!(info::policies))
         .routes(routes!(info::central))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::series))
+        .routes(routes!(overview::backends))
+        .routes(routes!(log::lines))
         .routes(routes!(kms::list, kms::add))
         .routes(routes!(kms::generate))
         .routes(routes!(kms::flush))
@@ -190,7 +202,9 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
 
 /// The same, of those whose bodies may take longer than any deadline: see [`transfers`].
 fn streams() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(objects::download, objects::upload, objects::delete))
+    OpenApiRouter::new()
+        .routes(routes!(objects::download, objects::upload, objects::delete))
+        .routes(routes!(log::events))
 }
 
 #[derive(utoipa::OpenApi)]

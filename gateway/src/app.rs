@@ -32,7 +32,7 @@ use crate::scan::Scan;
 use crate::sealing::SealingKey;
 use crate::snapshot::Policies;
 use crate::state::{State, StateError, now_ms};
-use crate::stats::{Look, Seen, Stats};
+use crate::stats::{Look, Recent, Seen, Stats};
 use crate::system::{self, System};
 use crate::uplink::{self, Uplink, UplinkOptions};
 use crate::upstream::{self, Upstreams};
@@ -45,10 +45,10 @@ const SETTLE: Duration = Duration::from_secs(5);
 const LAST: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until `stop`, then until its requests have ended. Fails where it cannot start, or a part of it ends:
-/// why, is told by the admin API after the next start.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+/// why, is told by the admin API after the next start. `log` is what it shows there.
+pub async fn run(config: Config, log: telemetry::recent::Recent, stop: CancellationToken) -> anyhow::Result<()> {
     let state_dir = config.state_dir.clone();
-    let result = serve(config, stop).await;
+    let result = serve(config, log, stop).await;
     if let Err(error) = &result
         // Another process that has the folder is well.
         && !matches!(error.downcast_ref(), Some(StateError::InUse(_)))
@@ -73,7 +73,7 @@ fn failed_start(state_dir: &Path) -> Option<FailedStart> {
 }
 
 #[expect(clippy::too_many_lines, reason = "the list of all parts, read once from top to bottom")]
-async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve(config: Config, log: telemetry::recent::Recent, stop: CancellationToken) -> anyhow::Result<()> {
     let Config { region, state_dir, sealing_key, floor, listen, storage, central, first_admin, limits, .. } = config;
     if let Some(file) = &listen.addresses_file {
         remove(file)?;
@@ -127,6 +127,7 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         uplink_hooks(&keys, &scan, storage_id),
     );
 
+    let recent = Arc::new(Recent::new(&stats));
     let listeners = Listeners::bind(&listen).await?;
     let addresses = listeners.addresses()?;
 
@@ -151,7 +152,9 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         failed_start: failed_start(&state_dir),
         sessions: admin::Sessions::default(),
         front: Arc::clone(&front),
-        transfers: admin::Transfers::new(limits.body_timeout),
+        transfers: admin::Transfers::new(limits.body_timeout, serving.clone()),
+        recent: Arc::clone(&recent),
+        log,
     });
 
     let mut servers = JoinSet::new();
@@ -166,6 +169,13 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         async move {
             ledger.run(stop).await;
             "the ledger"
+        }
+    });
+    keepers.spawn({
+        let (stats, stop) = (stats.clone(), keeping.clone());
+        async move {
+            recent.run(&stats, stop).await;
+            "the figures of the last hour"
         }
     });
     keepers.spawn({

@@ -50,10 +50,10 @@ fn main() -> ExitCode {
 }
 
 fn execute(command: Command, config: Config) -> anyhow::Result<()> {
-    telemetry::log::init(config.log);
+    let log = telemetry::log::init(config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        Command::Run => runtime.block_on(run(config)),
+        Command::Run => runtime.block_on(run(config, log)),
         Command::Enrol { token } => runtime.block_on(gateway::app::enrol(config, &token)),
         Command::Check => {
             use std::io::Write as _;
@@ -63,11 +63,11 @@ fn execute(command: Command, config: Config) -> anyhow::Result<()> {
     }
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, log: telemetry::recent::Recent) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
-    let running = gateway::app::run(config, stop.clone());
+    let running = gateway::app::run(config, log, stop.clone());
     tokio::pin!(running);
     tokio::select! {
         result = &mut running => return result,

@@ -11,6 +11,7 @@
 //! of the local store, the *series*.
 
 mod metrics;
+mod recent;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::state::{FLUSH, State, StateError, boot_id, now_ms};
 use metrics::Metrics;
 
 pub use crate::state::journal::{Count as Cumulative, Fact, Key as CountKey, OTHER, Pending, Seen};
+pub use recent::{POINTS, Recent, STEP_S, Totals};
 pub use settle::Look;
 
 /// Distinct backends, and distinct KMS, that are counted apart.

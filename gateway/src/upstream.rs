@@ -144,6 +144,22 @@ impl Upstream {
         }
     }
 
+    /// Kind of the backend: `directory` or `s3`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "s3",
+            Self::Directory { .. } => "directory",
+        }
+    }
+
+    /// Where an S3 service is, without credentials.
+    pub fn endpoint(&self) -> Option<String> {
+        match self {
+            Self::Http(http) => Some(http.endpoint()),
+            Self::Directory { .. } => None,
+        }
+    }
+
     /// What this storage does otherwise than S3.
     pub fn quirks(&self) -> &Quirks {
         match self {

@@ -1,13 +1,14 @@
 //! What a service tells about itself: events, metrics, health.
 //!
 //! ```text
-//! log::init ──▶ tracing events, one line each, to standard error
+//! log::init ──▶ tracing events, one line each, to standard error; the newest of our own in memory, `recent`
 //! Registry  ──▶ metrics, prefix `sealgate_`, units in the name
 //! listener  ──▶ /metrics /healthz /readyz on an address of their own
 //! ```
 
 pub mod listener;
 pub mod log;
+pub mod recent;
 
 pub use listener::{Health, router, serve};
 /// The registry of one service; make it with [`registry`].

@@ -3,7 +3,11 @@
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::recent::Recent;
 
 /// How an event is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,23 +24,24 @@ pub enum Format {
 /// the gateway tells them itself, as what they are.
 const DEFAULT: &str = "info,s3s=off";
 
-/// Begins to write events to standard error.
+/// Begins to write events to standard error, and to keep the newest of our own in memory: those are returned.
 ///
 /// `SEALGATE_LOG` selects in the syntax of `tracing_subscriber::EnvFilter`; `info,s3s=off` where it is unset. A second
-/// call in one process changes nothing.
-pub fn init(format: Format) {
+/// call in one process changes nothing, and what it returns stays empty.
+pub fn init(format: Format) -> Recent {
     let filter = EnvFilter::try_from_env("SEALGATE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let written =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let recent = Recent::default();
+    let registry = tracing_subscriber::registry().with(recent.clone());
     let installed = match format {
-        Format::Text => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => registry.with(written.with_filter(filter)).try_init(),
+        Format::Json => registry.with(written.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     if installed.is_err() {
         tracing::debug!("events are already being written");
     }
+    recent
 }
 
 #[cfg(test)]

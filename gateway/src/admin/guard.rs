@@ -29,8 +29,20 @@ pub(super) const OWN_HEADER: &str = "x-sealgate-request";
 pub(super) struct Caller {
     /// Name of the token, for people.
     pub(super) name: String,
+    /// Public ID of the token.
+    token: String,
     /// The session, where a cookie and not the token itself was presented.
     pub(super) session: Option<Session>,
+}
+
+impl Caller {
+    /// Whether what let the caller in still does.
+    pub(super) fn still_holds(&self, admin: &Admin) -> bool {
+        match &self.session {
+            Some(session) => admin.sessions.holds(session, &admin.group.document(), Instant::now()),
+            None => admin.group.document().tokens.contains_key(&self.token),
+        }
+    }
 }
 
 /// Lets through who presents a token of the group document, or the cookie of a session; tells what was changed by whom.
@@ -82,7 +94,7 @@ fn caller(admin: &Admin, request: &Request) -> Result<Caller, Problem> {
             return Err(Problem::unauthorized());
         };
         let name = document.tokens.get(id).map(|token| token.name.clone()).unwrap_or_default();
-        return Ok(Caller { name, session: None });
+        return Ok(Caller { name, token: id.to_owned(), session: None });
     }
     let Some(cookie) = session_cookie(headers) else { return Err(Problem::unauthorized()) };
     if !request.method().is_safe() {
@@ -91,7 +103,7 @@ fn caller(admin: &Admin, request: &Request) -> Result<Caller, Problem> {
     let over = || Problem::unauthorized().coded("session-over", "the session is over; log in again");
     let session = admin.sessions.find(cookie, &document, Instant::now()).ok_or_else(over)?;
     let name = document.tokens.get(session.token()).map(|token| token.name.clone()).unwrap_or_default();
-    Ok(Caller { name, session: Some(session) })
+    Ok(Caller { name, token: session.token().to_owned(), session: Some(session) })
 }
 
 /// A request with a cookie that changes something must come from the console's own page.

@@ -1,8 +1,11 @@
 //! Who this gateway is, whether it is well, and which policies it holds.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use ids::{Direction, Outcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -11,8 +14,8 @@ use super::problem::Problem;
 use super::{Admin, FailedStart, Shared, rfc3339};
 use crate::keys::KmsState;
 use crate::scan::Jobs;
+use crate::stats::{CountKey, Cumulative};
 use crate::uplink::Status;
-use crate::upstream::Upstream;
 
 /// What this gateway is.
 #[derive(Serialize, ToSchema)]
@@ -69,10 +72,7 @@ pub(super) async fn info(State(admin): Shared) -> Json<Info> {
         conditional_writes: if system.is_conditional() { "enforced" } else { "not-enforced" },
         active_kms: document.active_kms.as_ref().map(ToString::to_string),
         system_bucket: system.bucket().to_owned(),
-        backend: match admin.upstreams.home() {
-            Upstream::Directory { .. } => "directory",
-            Upstream::Http(_) => "s3",
-        },
+        backend: admin.upstreams.home().kind(),
         troubles: troubles(&admin),
         failed_start: admin.failed_start.clone(),
         jobs: admin.scan.jobs(),
@@ -80,7 +80,7 @@ pub(super) async fn info(State(admin): Shared) -> Json<Info> {
 }
 
 /// Everything that is not as it should be, as it is known without asking anybody.
-fn troubles(admin: &Admin) -> Vec<PartTrouble> {
+pub(super) fn troubles(admin: &Admin) -> Vec<PartTrouble> {
     let mut found = Vec::new();
     let mut tell = |part: &str, message: String| found.push(PartTrouble { part: part.to_owned(), message });
     if let Err(stale) = admin.group.writable() {
@@ -140,6 +140,8 @@ pub(super) struct Policies {
     age_s: Option<u64>,
     /// When the set was received.
     received: Option<String>,
+    /// Labels of this gateway, by which policies choose gateways.
+    labels: BTreeMap<String, String>,
     /// The policies, in order of name.
     #[expect(clippy::struct_field_names, reason = "the word of the interface")]
     policies: Vec<ReceivedPolicy>,
@@ -155,6 +157,48 @@ pub(super) struct ReceivedPolicy {
     /// The document.
     #[schema(value_type = Object)]
     document: Value,
+    /// This gateway is chosen by its labels, and the policy is not disabled.
+    applies_here: bool,
+    /// Why it does not: `disabled` or `labels`.
+    not_because: Option<&'static str>,
+    /// What it did here, over the lifetime of the local store.
+    hits: Hits,
+}
+
+/// Objects that a policy had to do with.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = PolicyHits)]
+pub(super) struct Hits {
+    /// Stored encrypted.
+    encrypted: u64,
+    /// Would have been, were it not in audit mode.
+    would_encrypt: u64,
+    /// Refused.
+    denied: u64,
+    /// Would have been.
+    would_deny: u64,
+    /// It could not be evaluated.
+    error: u64,
+}
+
+impl Hits {
+    /// Of every policy, by name.
+    fn all(counts: Vec<(CountKey, Cumulative)>) -> BTreeMap<String, Self> {
+        let mut all: BTreeMap<String, Self> = BTreeMap::new();
+        for (key, count) in counts.into_iter().filter(|(key, _)| key.direction == Direction::In) {
+            let hits = all.entry(key.policy.to_string()).or_default();
+            let hit = match key.outcome {
+                Outcome::Encrypted => &mut hits.encrypted,
+                Outcome::WouldEncrypt => &mut hits.would_encrypt,
+                Outcome::Denied => &mut hits.denied,
+                Outcome::WouldDeny => &mut hits.would_deny,
+                Outcome::Error => &mut hits.error,
+                _ => continue,
+            };
+            *hit += count.objects;
+        }
+        all
+    }
 }
 
 /// The policies of Central that this gateway applies; they are changed at Central.
@@ -162,13 +206,25 @@ pub(super) struct ReceivedPolicy {
 pub(super) async fn policies(State(admin): Shared) -> Result<Json<Policies>, Problem> {
     let snapshot = admin.policies.current();
     let mut policies = Vec::new();
+    let hits = Hits::all(admin.front.stats.counts());
     for item in snapshot.set.items() {
         let document = item.policy.document();
+        let chosen = |(key, values): (&String, &Vec<String>)| {
+            snapshot.labels.get(key).is_some_and(|value| values.contains(value))
+        };
+        let not_because = if document.spec.mode == policy::Mode::Disabled {
+            Some("disabled")
+        } else {
+            (!document.spec.gateways.iter().all(chosen)).then_some("labels")
+        };
         policies.push(ReceivedPolicy {
             name: item.policy.name().to_owned(),
             uid: item.uid.to_string(),
             mode: serde_json::to_value(document.spec.mode).map_err(|error| Problem::internal(&error))?,
             document: serde_json::to_value(document).map_err(|error| Problem::internal(&error))?,
+            applies_here: not_because.is_none(),
+            not_because,
+            hits: hits.get(item.policy.name()).copied().unwrap_or_default(),
         });
     }
     let received = snapshot.revision.map(|_| snapshot.received_at);
@@ -180,6 +236,7 @@ pub(super) async fn policies(State(admin): Shared) -> Result<Json<Policies>, Pro
         effective_revision: number.filter(|_| admin.policies.is_effective()),
         age_s: snapshot.revision.map(|_| snapshot.age().as_secs()),
         received: since_1970.map(|since| rfc3339(u64::try_from(since.as_millis()).unwrap_or(0))),
+        labels: snapshot.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         policies,
     }))
 }

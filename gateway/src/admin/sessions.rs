@@ -119,6 +119,11 @@ impl Sessions {
         Some(Session { digest, token: session.token.clone(), expires_ms: session.expires_ms })
     }
 
+    /// Whether a session is still open; does not count as its use.
+    pub(super) fn holds(&self, session: &Session, document: &Document, now: Instant) -> bool {
+        self.lock().get(&session.digest).is_some_and(|open| open.holds(now, document))
+    }
+
     /// Ends a session.
     pub(super) fn end(&self, session: &Session) {
         self.lock().remove(&session.digest);
@@ -219,12 +224,13 @@ mod tests {
         let (sessions, document, start) = (Sessions::default(), document(), Instant::now());
         let (idle, _) = begun(&sessions, &document, start);
         assert!(sessions.find(idle.expose(), &document, start + IDLE).is_none());
-        let (used, _) = begun(&sessions, &document, start);
+        let (used, session) = begun(&sessions, &document, start);
         let mut now = start;
         while now + MINUTE < start + LIFETIME {
             now += MINUTE;
             assert!(sessions.find(used.expose(), &document, now).is_some());
         }
+        assert!(!sessions.holds(&session, &document, start + LIFETIME));
         assert!(sessions.find(used.expose(), &document, start + LIFETIME).is_none());
     }
 

@@ -1,12 +1,14 @@
 //! The admin interface over a directory, without a network.
 
 mod access;
+mod figures;
 mod objects;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -75,12 +77,14 @@ async fn bench() -> Bench {
         keys,
         upstreams,
         ledger: state.ledger(),
-        uplink: Uplink::new(None, &state, policies.clone(), stats, sealing, hooks),
+        uplink: Uplink::new(None, &state, policies.clone(), stats.clone(), sealing, hooks),
         policies,
         floor: Floor::None,
         scan: Scan::new(Arc::clone(&front)),
         front,
-        transfers: Transfers::new(Duration::from_secs(30)),
+        transfers: Transfers::new(Duration::from_secs(30), CancellationToken::new()),
+        recent: Arc::new(Recent::new(&stats)),
+        log: telemetry::recent::Recent::default(),
         sessions: Sessions::default(),
         failed_start: Some(FailedStart { at_ms: 5, message: "listen.s3: the port is taken".to_owned() }),
     });

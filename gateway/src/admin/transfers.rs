@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::problem::Problem;
 use crate::upstream::{Body, BodyError, with_deadline};
 
-/// Transfers at once.
+/// Transfers at once, and streams of events.
 const MOST: usize = 64;
 /// So much of a refused upload is taken nevertheless, in bytes, and for so long.
 const DROPPED: usize = 64 << 20;
@@ -27,6 +27,9 @@ const DROPPING: Duration = Duration::from_secs(20);
 /// Every long body of the admin listener.
 pub struct Transfers {
     slots: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
+    /// The listener takes no more requests.
+    stop: CancellationToken,
     tasks: TaskTracker,
     idle: Duration,
     /// What is still under way is cut off.
@@ -37,16 +40,28 @@ pub struct Transfers {
 pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Transfers {
-    /// A body whose bytes are not taken, or do not come, for `idle` is cut off.
-    pub fn new(idle: Duration) -> Self {
-        let (slots, cut) = (Arc::new(Semaphore::new(MOST)), CancellationToken::new());
-        Self { slots, tasks: TaskTracker::new(), idle, cut }
+    /// A body whose bytes are not taken, or do not come, for `idle` is cut off. `stop` ends what has no end of its own.
+    pub fn new(idle: Duration, stop: CancellationToken) -> Self {
+        let (slots, watchers) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST)));
+        let cut = CancellationToken::new();
+        Self { slots, watchers, stop, tasks: TaskTracker::new(), idle, cut }
     }
 
     /// Begins a transfer, unless there are too many.
     pub(super) fn begin(&self) -> Result<Slot, Problem> {
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         slot.map(Slot).map_err(|_| Problem::unavailable(format!("there are {MOST} transfers under way; try again")))
+    }
+
+    /// Begins a stream of events, unless there are too many.
+    pub(super) fn begin_watching(&self) -> Result<Slot, Problem> {
+        let slot = Arc::clone(&self.watchers).try_acquire_owned();
+        slot.map(Slot).map_err(|_| Problem::unavailable(format!("{MOST} streams of events are open; close some")))
+    }
+
+    /// Ends when the listener takes no more requests.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// A body that comes from the browser.
@@ -157,12 +172,12 @@ mod tests {
 
     async fn all_slots(transfers: &Transfers) {
         let all = Arc::clone(&transfers.slots).acquire_many_owned(u32::try_from(MOST).unwrap());
-        drop(tokio::time::timeout(Duration::from_secs(60), all).await.expect("given up in time").unwrap());
+        drop(tokio::time::timeout(Duration::from_mins(1), all).await.expect("given up in time").unwrap());
     }
 
     #[tokio::test]
     async fn a_download_that_nobody_takes_is_given_up() {
-        let transfers = Transfers::new(Duration::from_millis(50));
+        let transfers = Transfers::new(Duration::from_millis(50), CancellationToken::new());
         let stalled = transfers.send(endless(), transfers.begin().unwrap());
         all_slots(&transfers).await;
         drop(stalled);
@@ -170,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_left_of_a_refused_upload_is_taken_and_not_for_ever() {
-        let transfers = Transfers::new(Duration::from_hours(1));
+        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
         let (frames, taken) = mpsc::channel::<Result<Frame<Bytes>, BodyError>>(1);
         drop(transfers.receive(AxumBody::new(StreamBody::new(ReceiverStream::new(taken)))));
         let mebibyte = Bytes::from(vec![0; 1 << 20]);
@@ -183,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_transfers_are_begun_than_there_are_slots() {
-        let transfers = Transfers::new(Duration::from_hours(1));
+        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
         let begun: Vec<_> = (0..MOST).map(|_| transfers.begin().unwrap()).collect();
         assert_eq!(transfers.begin().err().expect("refused").code, "unavailable");
         drop(begun);
@@ -192,9 +207,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_ends_with_the_gateway_and_as_broken() {
-        let transfers = Transfers::new(Duration::from_hours(1));
+        let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
         let body = transfers.send(silent(), transfers.begin().unwrap());
-        tokio::time::timeout(Duration::from_secs(60), transfers.end()).await.expect("ends");
+        tokio::time::timeout(Duration::from_mins(1), transfers.end()).await.expect("ends");
         assert!(body.collect().await.is_err(), "a whole body it is not");
     }
 }

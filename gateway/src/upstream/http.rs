@@ -91,6 +91,13 @@ impl Http {
         &self.0.name
     }
 
+    pub(super) fn endpoint(&self) -> String {
+        // An authority may hold a name and a password.
+        let authority = self.0.authority.as_str();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        format!("{}://{host}", self.0.scheme)
+    }
+
     pub(super) fn names_buckets_in_hosts(&self) -> bool {
         !self.0.path_style
     }

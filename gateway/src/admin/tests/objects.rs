@@ -13,19 +13,19 @@ use super::{Bench, TOKEN, bench, pem};
 
 const FILES: &str = "/api/v1/buckets/files/object";
 
-impl Bench {
-    /// A bench with an active KMS and the buckets `files`, which is plain, and `vault`, which is encrypted.
-    async fn with_buckets() -> Self {
-        let bench = bench().await;
-        let kms = json!({ "id": "main", "provider": "rsa", "pem": pem() });
-        assert_eq!(bench.call(Method::POST, "/kms", Some(kms)).await.0, StatusCode::CREATED);
-        for bucket in ["files", "vault"] {
-            bench.put_object(bucket, "first").await;
-        }
-        bench.call(Method::PUT, "/buckets/vault/encryption", Some(json!({ "encrypt": true }))).await;
-        bench
+/// A bench with an active KMS and the buckets `files`, which is plain, and `vault`, which is encrypted.
+pub(super) async fn with_buckets() -> Bench {
+    let bench = bench().await;
+    let kms = json!({ "id": "main", "provider": "rsa", "pem": pem() });
+    assert_eq!(bench.call(Method::POST, "/kms", Some(kms)).await.0, StatusCode::CREATED);
+    for bucket in ["files", "vault"] {
+        bench.put_object(bucket, "first").await;
     }
+    bench.call(Method::PUT, "/buckets/vault/encryption", Some(json!({ "encrypt": true }))).await;
+    bench
+}
 
+impl Bench {
     async fn object(
         &self,
         method: Method,
@@ -41,7 +41,7 @@ impl Bench {
         self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
     }
 
-    async fn upload(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (StatusCode, Value) {
+    pub(super) async fn upload(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (StatusCode, Value) {
         let len = body.len().to_string();
         let headers = [headers, &[("content-length", len.as_str())]].concat();
         json_of(self.object(Method::PUT, path, &headers, body.to_vec()).await).await
@@ -62,7 +62,7 @@ impl Bench {
         found.map_or((0, 0), |(_, count)| (count.objects, count.bytes))
     }
 
-    fn apply(&self, spec: &str) {
+    pub(super) fn apply(&self, spec: &str) {
         let text = format!(
             "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: {{name: rule}}\nspec: {{{spec}}}\n"
         );
@@ -76,14 +76,14 @@ impl Bench {
     }
 }
 
-async fn json_of(answer: Response<Body>) -> (StatusCode, Value) {
+pub(super) async fn json_of(answer: Response<Body>) -> (StatusCode, Value) {
     let (head, body) = answer.into_parts();
     (head.status, serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap_or_default())
 }
 
 #[tokio::test]
 async fn an_upload_is_sealed_where_the_toggle_says_so_and_comes_back_and_is_counted() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     // Longer than any other body of this interface may be.
     let data: Vec<u8> = (0..3_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     for (bucket, sealed) in [("vault", true), ("files", false)] {
@@ -112,7 +112,7 @@ async fn an_upload_is_sealed_where_the_toggle_says_so_and_comes_back_and_is_coun
 
 #[tokio::test]
 async fn a_policy_seals_or_refuses_what_the_console_stores_and_knows_that_it_is_the_console() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     let path = format!("{FILES}?key=report.txt");
     bench.apply("buckets: [files], effect: encrypt, when: \"request.principal == 'console'\"");
     assert_eq!(bench.upload(&path, &[], b"secret").await.1["encrypted"], json!(true));
@@ -133,7 +133,7 @@ async fn a_policy_seals_or_refuses_what_the_console_stores_and_knows_that_it_is_
     }
     assert!(shown["stored_bytes"].as_u64() > Some(6));
     let denied = "buckets: [files], effect: deny, when: \"object.size > 5\"";
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     bench.apply(denied);
     let (status, problem) = bench.upload(&path, &[], b"secret").await;
     assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("denied")), "{problem}");
@@ -144,7 +144,7 @@ async fn a_policy_seals_or_refuses_what_the_console_stores_and_knows_that_it_is_
 
 #[tokio::test]
 async fn without_a_key_nothing_is_stored_plain_where_encryption_is_due() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     bench.call(Method::DELETE, "/kms/main?confirm=main", None).await;
     let (status, problem) = bench.upload("/api/v1/buckets/vault/object?key=k", &[], b"secret").await;
     assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable")), "{problem}");
@@ -153,7 +153,7 @@ async fn without_a_key_nothing_is_stored_plain_where_encryption_is_due() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     for bucket in ["vault", "files"] {
         let frames = [Ok(Frame::data(Bytes::from_static(b"half of it"))), Err(std::io::Error::other("gone"))];
         let body = Body::new(StreamBody::new(futures_util::stream::iter(frames)));
@@ -170,7 +170,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 
 #[tokio::test]
 async fn nothing_of_the_browser_reaches_the_storage_and_no_header_of_ours_is_taken() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     let hostile = [
         ("cookie", "sealgate_gateway_session=secret"),
         ("origin", "http://localhost"),
@@ -197,7 +197,7 @@ async fn nothing_of_the_browser_reaches_the_storage_and_no_header_of_ours_is_tak
 
 #[tokio::test]
 async fn a_download_runs_nothing_in_the_console() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     let page = b"<script>fetch('/api/v1/tokens')</script>";
     let path = format!("{FILES}?key=a/evil%22%0D%0AX-Y:%20z;.html");
     bench.upload(&path, &[("content-type", "text/html"), ("content-disposition", "inline")], page).await;
@@ -216,7 +216,7 @@ async fn a_download_runs_nothing_in_the_console() {
 
 #[tokio::test]
 async fn a_bucket_is_listed_by_folders_page_by_page_with_what_is_encrypted() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     for key in ["a", "b&c", "dir/x", "dir/y", "z"] {
         let path = format!("/api/v1/buckets/vault/object?key={}", crate::upstream::encode_key(key));
         assert_eq!(bench.upload(&path, &[], b"12345").await.0, StatusCode::OK, "{key}");
@@ -251,7 +251,7 @@ async fn a_bucket_is_listed_by_folders_page_by_page_with_what_is_encrypted() {
 
 #[tokio::test]
 async fn the_system_bucket_is_neither_read_nor_written() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     let path = "/api/v1/buckets/sealgate-system/object?key=storage-id";
     for method in [Method::GET, Method::HEAD, Method::DELETE] {
         assert_eq!(bench.object(method.clone(), path, &[], "").await.status(), StatusCode::NOT_FOUND, "{method}");
@@ -265,7 +265,7 @@ async fn the_system_bucket_is_neither_read_nor_written() {
 
 #[tokio::test]
 async fn an_object_is_deleted_and_what_is_not_there_is_said_so() {
-    let bench = Bench::with_buckets().await;
+    let bench = with_buckets().await;
     let path = format!("{FILES}?key=first");
     assert_eq!(bench.object(Method::HEAD, &path, &[], "").await.status(), StatusCode::OK);
     assert_eq!(bench.counted("files", Outcome::Failed, Direction::Out), (0, 0), "a HEAD begins no read");
