@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::gateways::Fleet;
+use crate::live::Live;
 use crate::pki::Pki;
 use crate::policies::{self, Policies};
 use crate::rpc::{self, Services};
@@ -48,6 +49,8 @@ pub struct App {
     pub policies: Policies,
     /// What REST shares with gRPC.
     pub services: Services,
+    /// Hints to consoles.
+    pub live: Arc<Live>,
     /// Secrets at rest.
     pub sealing: Arc<SealingKey>,
     database_answers: Arc<AtomicBool>,
@@ -94,6 +97,7 @@ impl App {
             policies: Policies::new(db.clone(), feed, config.database.notify),
             db,
             denials: Arc::default(),
+            live: Arc::default(),
             services,
             sealing: Arc::new(key()?),
             config,
@@ -150,6 +154,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     };
     background.spawn(jobs::run(app.services.clone(), settings, after.clone()));
     background.spawn(housekeeping(app.clone(), after.clone()));
+    let (live, services, token) = (app.live.clone(), app.services.clone(), after.clone());
+    background.spawn(async move {
+        live.run(&services, token).await;
+        Ok(())
+    });
 
     let admission = rpc::Admission {
         connections: usize::try_from(config.limits.grpc_connections).unwrap_or(usize::MAX),
@@ -175,6 +184,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
         ended = background.join_next() => part_ended(ended),
     };
     stop.cancel();
+    // They would hold up the drain.
+    app.live.end();
     tracing::info!("central stops");
     drain(&mut listeners, &mut outcome).await;
     after.cancel();

@@ -32,9 +32,9 @@ pub enum Role {
 pub enum Permission {
     /// Be logged in at all: who am I, log out.
     OwnSession,
-    /// Consolidated figures.
+    /// The overview: tiles, graphs, names and states of gateways, what is the matter with them.
     ReadOverview,
-    /// Gateways, their state and statistics.
+    /// Gateways whole; figures by bucket and policy, coverage, convergence.
     ReadGateways,
     /// Enrolment tokens; suspend, retire, settle clones.
     ManageGateways,

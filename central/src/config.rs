@@ -4,6 +4,7 @@
 //! `SECTION.KEY` of the TOML file is `SEALGATE_CENTRAL_SECTION_KEY` in the environment and `--set section.key=value` as
 //! a flag.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 mod reader;
+pub mod rest;
 pub use reader::{Mistake, Mistakes};
 use reader::{Reader, address, duration, list, number, path, text};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub limits: Limits,
     /// Events.
     pub log: Log,
+    /// Where each setting comes from that is not the default: file, environment or flag.
+    origins: BTreeMap<String, &'static str>,
 }
 
 /// `[database]`
@@ -162,7 +166,8 @@ impl Config {
         }
         reader.environment(SECTIONS, vars);
         reader.flags(flags);
-        let config = Self::read(&mut reader);
+        let mut config = Self::read(&mut reader);
+        config.origins = reader.origins();
         reader.finish()?;
         Ok(config)
     }
@@ -223,6 +228,7 @@ impl Config {
                 grpc_handshakes: r.value("limits.grpc_handshakes", 256, number(1..=65_536)),
             },
             log: Log { format: r.value("log.format", telemetry::log::Format::Text, format) },
+            origins: BTreeMap::new(),
         }
     }
 }
@@ -249,7 +255,7 @@ impl Config {
     fn effective(&self) -> Vec<(&'static str, Option<toml::Value>)> {
         use toml::Value;
         let text = |text: &dyn fmt::Display| Some(Value::String(text.to_string()));
-        let ms = |duration: &Duration| Some(Value::String(format!("{}ms", duration.as_millis())));
+        let ms = |duration: &Duration| Some(Value::String(in_words(*duration)));
         let number = |number: u32| Some(Value::Integer(number.into()));
         let file = |path: &Option<PathBuf>| path.as_ref().and_then(|path| text(&path.display()));
         let texts = |list: &[String]| Some(Value::Array(list.iter().cloned().map(Value::String).collect()));
@@ -310,6 +316,14 @@ fn redacted(url: &str) -> String {
         }
         None => format!("{scheme}://{rest}"),
     }
+}
+
+/// In the largest unit of which it is a multiple, as it is read.
+fn in_words(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let (unit, word) = units.into_iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)).unwrap_or((1, "ms"));
+    format!("{}{word}", ms / unit)
 }
 
 fn database_url(text: &str) -> Result<Zeroizing<String>, String> {

@@ -168,6 +168,8 @@ pub async fn enrol(db: &PgPool, pki: &Pki, request: &EnrolRequest, address: &str
             "gateway": gateway, "token": token.id, "token_by": token.created_by, "again": again, "address": address,
             "version": request.version, "serial": hex::encode(&certificate.presented.serial),
         });
+        let event = serde_json::json!({ "version": request.version, "address": address, "again": again });
+        gateways::events::note(tx, gateway, gateways::events::Kind::Enrolled, &event).await?;
         audit::record(tx, &Actor::gateway(name), "gateway.enrolled", name, &detail).await?;
         gateways::store::notify(tx).await?;
         Ok(EnrolResponse { gateway_id: gateway, name: name.to_owned(), credentials: credentials(pki, &certificate) })

@@ -11,8 +11,11 @@
 //! suspend, retire ──▶ the transaction ──▶ Fleet ends the stream; other replicas see it at their next tick
 //! ```
 
+pub mod detail;
+pub(crate) mod events;
 mod fleet;
 mod life;
+mod list;
 pub mod rest;
 pub(crate) mod store;
 #[cfg(test)]
@@ -23,7 +26,7 @@ use std::sync::Arc;
 
 use ids::{Epoch, GatewayId, Revision};
 use proto::watch::{Held, Hello, Refusal};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -41,7 +44,7 @@ use crate::error::{Error, Kind};
 use crate::pki::Presented;
 
 /// What Central thinks of a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Enrolled, never connected.
@@ -90,7 +93,7 @@ impl State {
 }
 
 /// Is a gateway heard?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Connection {
     /// Its stream is open and it speaks.
@@ -241,6 +244,8 @@ pub async fn welcome(
             Verdict::NewLife => store::new_life(tx, gateway, hello.epoch, hello.predecessor).await?,
         }
         store::arrived(tx, gateway, hello, stream, address).await?;
+        let detail = serde_json::json!({ "version": hello.version, "address": address });
+        events::note(tx, gateway, events::Kind::Connected, &detail).await?;
         let ahead = is_ahead(hello.held.as_ref(), head);
         match &hello.held {
             Some(held) if ahead => store::note_ahead(tx, gateway, held).await?,
@@ -255,6 +260,8 @@ pub async fn welcome(
                 "other_predecessor": hello.predecessor,
                 "other_address": address,
             });
+            let event = serde_json::json!({ "from": row.state, "to": State::Quarantined, "because": "a clone?" });
+            events::note(tx, gateway, events::Kind::State, &event).await?;
             audit::record(tx, &Actor::system(), "gateway.quarantined", &row.name, &detail).await?;
         }
         Ok(Welcome { name: row.name, labels: row.labels, quarantined, refused, ahead })
@@ -375,6 +382,10 @@ pub async fn order(
             store::settle(tx, row.id).await?;
         }
         let detail = serde_json::json!({ "from": row.state, "to": state, "because": because });
+        let event = serde_json::json!({
+            "from": row.state, "to": state, "because": because, "by": permit.actor().as_str(),
+        });
+        events::note(tx, row.id, events::Kind::State, &event).await?;
         audit::record(tx, &permit.actor(), order.action(), name, &detail).await?;
         store::notify(tx).await?;
         Ok(row.id)
@@ -411,6 +422,8 @@ pub async fn relabel(
         }
         store::set_labels(tx, row.id, labels).await?;
         let detail = serde_json::json!({ "from": row.labels, "to": labels });
+        let event = serde_json::json!({ "from": row.labels, "to": labels, "by": permit.actor().as_str() });
+        events::note(tx, row.id, events::Kind::Labels, &event).await?;
         audit::record(tx, &permit.actor(), "gateway.relabelled", name, &detail).await?;
         store::notify(tx).await?;
         Ok(Some(row.id))

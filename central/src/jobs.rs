@@ -148,6 +148,7 @@ async fn upkeep(services: Services, settings: Settings) {
             async {
                 stats::store::roll_up(&services.db).await?;
                 stats::traffic::prune(&services.db, settings.statistics_kept).await?;
+                gateways::events::prune(&services.db).await?;
                 enrolment::prune(&services.db, services.pki.window).await
             }
             .await,

@@ -5,7 +5,7 @@
 //! operators ──REST──▶ routes ──Permit──▶ slice::rest ──▶ slice (use cases) ──▶ slice::store ──▶ PostgreSQL
 //! gateways ──mTLS──▶ rpc ──identity of the certificate──▶ slice::grpc ──▶ the same use cases
 //!
-//! slices: operators  policies  enrolment  gateways  stats  overview  audit
+//! slices: operators  policies  enrolment  gateways  stats  overview  notifications  live  audit
 //!
 //! policies ──one transaction: revision, audit record, NOTIFY──▶ feed (reads the database) ──▶ policies::grpc ──▶ gateways
 //! gateways ──reports──▶ stats (exactly once) ──▶ /metrics, REST
@@ -23,6 +23,8 @@ pub mod error;
 pub mod feed;
 pub mod gateways;
 pub mod jobs;
+pub mod live;
+pub mod notifications;
 pub mod operators;
 pub mod overview;
 pub mod pki;

@@ -24,7 +24,7 @@ use crate::audit::{self, Actor, Denials};
 use crate::caller::{Caller, Permit, Role, Via};
 use crate::config;
 use crate::db;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Issue, Kind};
 
 pub mod password;
 pub mod rest;
@@ -187,6 +187,60 @@ pub async fn change(db: &PgPool, permit: &Permit, name: &str, changes: Changes) 
         Ok(account)
     })
     .await
+}
+
+/// Gives the caller's own account another password; its other sessions end. Wrong tries count as failed log-ins, so that
+/// a session left open is no way to find the password out.
+pub async fn change_own_password(
+    db: &PgPool,
+    settings: &config::Sessions,
+    denials: &Denials,
+    permit: &Permit,
+    current: Zeroizing<String>,
+    new: Zeroizing<String>,
+) -> Result<(), Error> {
+    let caller = permit.caller();
+    let Via::Session { operator, token_hash, .. } = caller.via else {
+        return Err(
+            Error::new(Kind::Forbidden, "A token has no password. Log in, then change yours.").code("session-needed")
+        );
+    };
+    password::acceptable(&new).map_err(|why| {
+        let issue = Issue {
+            line: 0,
+            column: 0,
+            path: "new".to_owned(),
+            code: "unacceptable-password".to_owned(),
+            message: why.to_owned(),
+        };
+        Error::new(Kind::Rejected, format!("Nothing was changed: {why}.")).issues(vec![issue])
+    })?;
+    let attempt = store::begin_attempt(db, &caller.name, settings).await?;
+    let right = password::verify(current, attempt.map(|(_, phc)| phc)).await?;
+    if !right {
+        denials.count(caller.actor().as_str(), "POST /api/v1/session/password", "password-refused");
+        return Err(Error::new(
+            Kind::Forbidden,
+            "Nothing was changed: the current password is wrong, or the account is locked for a while after too many \
+             attempts.",
+        )
+        .code("password-refused"));
+    }
+    let phc = password::hash(new).await?;
+    db::transaction!(db, "change-own-password", async |tx| {
+        store::set_password(tx, operator, &phc, &token_hash).await?;
+        let detail = serde_json::json!({ "own": true });
+        audit::record(tx, &caller.actor(), "operator.password-changed", &caller.name, &detail).await
+    })
+    .await
+}
+
+/// Does the caller still hold what they proved, with the same role? The use is not noted: who only listens is idle.
+pub async fn holds(db: &PgPool, caller: &Caller, idle: Duration) -> Result<bool, Error> {
+    match &caller.via {
+        Via::Session { token_hash, .. } => store::session_holds(db, token_hash, caller.role, idle).await,
+        Via::Token { id } => store::token_holds(db, *id, caller.role).await,
+    }
 }
 
 /// All accounts, by name.

@@ -292,6 +292,15 @@ impl Policies {
         Ok(published)
     }
 
+    /// The set at the head with the policy of the text in it, as if it were published. Nothing is stored.
+    pub async fn with_draft(&self, text: String) -> Result<PolicySet, Error> {
+        let draft = blocking(move || policy::parse_one(&text).map_err(|problems| rejected(&problems))).await?;
+        let set = self.current().await?;
+        let plan = written(&set, std::slice::from_ref(&draft), false);
+        PolicySet::new(set.revision(), plan.items)
+            .map_err(|refusal| Error::new(Kind::TooLarge, format!("{}.", refusal.reason)).code(refusal.code.as_str()))
+    }
+
     /// Makes a revision, unless nothing changes. `plan` is pure: it may be asked again when transactions conflict.
     async fn publish(
         &self,

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::caller::Permission;
 use crate::policies::Policies;
 use crate::rpc::Services;
-use crate::{audit, console, enrolment, gateways, operators, overview, policies, stats};
+use crate::{audit, config, console, enrolment, gateways, live, notifications, operators, overview, policies, stats};
 
 mod guard;
 mod idempotency;
@@ -47,6 +47,7 @@ fn table(table: Table) -> Table {
         .open(routes!(operators::rest::log_in))
         .needs(P::OwnSession, routes!(operators::rest::who))
         .needs(P::OwnSession, routes!(operators::rest::log_out))
+        .needs(P::OwnSession, routes!(operators::rest::own_password))
         .needs(P::ManageOperators, routes!(operators::rest::list))
         .creates(P::ManageOperators, routes!(operators::rest::create))
         .needs(P::ManageOperators, routes!(operators::rest::change))
@@ -63,19 +64,24 @@ fn table(table: Table) -> Table {
         .needs(P::ManageFleet, routes!(policies::rest::begin_lineage))
         .needs(P::ReadPolicies, routes!(policies::rest::check))
         .needs(P::ReadPolicies, routes!(policies::rest::explain))
+        .needs(P::ReadPolicies, routes!(policies::rest::explain_draft))
         .needs(P::ReadPolicies, routes!(policies::rest::history))
         .needs(P::ReadPolicies, routes!(policies::rest::revision))
         .needs(P::ReadPolicies, routes!(policies::rest::diff))
         .needs(P::ReadPolicies, routes!(policies::rest::schema))
         .needs(P::ReadOverview, routes!(overview::rest::overview))
         .needs(P::ReadOverview, routes!(overview::rest::series))
-        .needs(P::ReadOverview, routes!(stats::rest::convergence))
-        .needs(P::ReadOverview, routes!(stats::rest::figures))
-        .needs(P::ReadOverview, routes!(stats::rest::kms))
-        .needs(P::ReadOverview, routes!(stats::rest::inventories))
-        .needs(P::ReadOverview, routes!(stats::rest::coverage))
+        .needs(P::ReadOverview, routes!(notifications::rest::list))
+        .needs(P::ReadOverview, routes!(live::rest::events))
+        .needs(P::ReadGateways, routes!(stats::rest::convergence))
+        .needs(P::ReadGateways, routes!(stats::rest::figures))
+        .needs(P::ReadGateways, routes!(stats::rest::kms))
+        .needs(P::ReadGateways, routes!(stats::rest::inventories))
+        .needs(P::ReadGateways, routes!(stats::rest::coverage))
         .needs(P::ReadOverview, routes!(gateways::rest::list))
         .needs(P::ReadGateways, routes!(gateways::rest::get))
+        .needs(P::ReadGateways, routes!(gateways::detail::happened))
+        .needs(P::ReadGateways, routes!(gateways::detail::figures))
         .needs(P::ManageGateways, routes!(gateways::rest::relabel))
         .needs(P::ManageGateways, routes!(gateways::rest::suspend))
         .needs(P::ManageGateways, routes!(gateways::rest::resume))
@@ -86,6 +92,7 @@ fn table(table: Table) -> Table {
         .needs(P::ManageGateways, routes!(enrolment::rest::revoke))
         .needs(P::ReadAudit, routes!(audit::rest::list))
         .needs(P::ReadAudit, routes!(audit::rest::export))
+        .needs(P::ManageFleet, routes!(config::rest::settings))
 }
 
 /// The document of the interface.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
 use super::{Filter, Record, export_page, store};
 use crate::app::App;
@@ -32,6 +33,15 @@ pub struct Question {
     action: Option<String>,
     /// Exactly this subject.
     subject: Option<String>,
+    /// A part of the subject.
+    #[serde(default)]
+    q: String,
+    /// Not before this (RFC 3339).
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    since: Option<OffsetDateTime>,
+    /// Before this.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    until: Option<OffsetDateTime>,
 }
 
 /// From where.
@@ -63,7 +73,14 @@ pub async fn list(
     Query(question): Query<Question>,
 ) -> Result<Json<Records>, Error> {
     let limit = question.limit.unwrap_or(100).clamp(1, PAGE);
-    let filter = Filter { actor: question.actor, action: question.action, subject: question.subject };
+    let filter = Filter {
+        actor: question.actor,
+        action: question.action,
+        subject: question.subject,
+        part: question.q,
+        since: question.since,
+        until: question.until,
+    };
     let mut records = store::list(&app.db, &filter, question.before, limit + 1).await?;
     let more = records.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {

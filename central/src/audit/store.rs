@@ -15,6 +15,12 @@ pub struct Filter {
     pub action: Option<String>,
     /// Exactly this subject.
     pub subject: Option<String>,
+    /// A part of the subject; empty: any.
+    pub part: String,
+    /// Not before this.
+    pub since: Option<OffsetDateTime>,
+    /// Before this.
+    pub until: Option<OffsetDateTime>,
 }
 
 pub(super) async fn append(tx: &mut Tx, record: &Record) -> Result<(), Error> {
@@ -105,11 +111,17 @@ pub(super) async fn list(
            and ($2::text is null or actor = $2)
            and ($3::text is null or action = $3)
            and ($4::text is null or subject = $4)
-         order by sequence desc limit $5",
+           and ($5 = '' or position($5 in subject) > 0)
+           and ($6::timestamptz is null or at >= $6)
+           and ($7::timestamptz is null or at < $7)
+         order by sequence desc limit $8",
         before,
         filter.actor,
         filter.action,
         filter.subject,
+        filter.part,
+        filter.since,
+        filter.until,
         i64::from(limit),
     )
     .fetch_all(db)

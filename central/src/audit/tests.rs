@@ -123,3 +123,27 @@ async fn counts_survive_a_database_that_does_not_answer() {
     denials.checkpoint(&database.pool).await.expect("a checkpoint");
     assert!(export(&database.pool).await.contains("\"count\":1"));
 }
+
+#[tokio::test]
+async fn the_audit_can_be_asked_by_time_and_by_a_part_of_the_subject() {
+    let rest = crate::routes::testing::Rest::start().await;
+    let token = rest.token(crate::caller::Role::Approver).await;
+    for subject in ["payroll-eu", "payroll-us", "photos"] {
+        write(&rest.db, subject).await.expect("written");
+    }
+    let ask = async |query: &str| {
+        let answer = rest.ask(&token, &format!("GET /audit?{query}"), &[], "").await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let records = answer.json()["records"].as_array().expect("records").clone();
+        records.iter().map(|record| record["subject"].as_str().expect("a subject").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ask("q=payroll").await, ["payroll-us", "payroll-eu"]);
+    let at: String = rest.ask(&token, "GET /audit?subject=payroll-us", &[], "").await.json()["records"][0]["at"]
+        .as_str()
+        .expect("a time")
+        .to_owned();
+    assert_eq!(ask(&format!("since={at}")).await, ["photos", "payroll-us"], "from then on");
+    assert_eq!(ask(&format!("until={at}&q=pay")).await, ["payroll-eu"], "before then");
+    let wrong = rest.ask(&token, "GET /audit?since=yesterday", &[], "").await;
+    assert_eq!(wrong.status, 400, "{}", wrong.text);
+}

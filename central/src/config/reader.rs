@@ -170,6 +170,16 @@ impl Reader {
         self.value(path, stand_in, parse)
     }
 
+    /// Where each setting that is set comes from: file, environment or flag.
+    pub(crate) fn origins(&self) -> BTreeMap<String, &'static str> {
+        let word = |origin: &str| match origin.split(' ').next() {
+            Some("environment") => "environment",
+            Some("flag") => "flag",
+            _ => "file",
+        };
+        self.settings.iter().map(|(path, setting)| (path.clone(), word(&setting.origin))).collect()
+    }
+
     /// Ends the reading: settings that nobody asked for are mistakes.
     pub(crate) fn finish(mut self) -> Result<(), Mistakes> {
         let unknown: Vec<String> =

@@ -73,3 +73,26 @@ fn a_mistake_does_not_repeat_a_secret() {
     let text = mistakes.to_string();
     assert!(!text.contains("short-one") && !text.contains("s3cret"), "{text}");
 }
+
+#[tokio::test]
+async fn the_settings_in_force_are_shown_with_where_they_come_from_and_without_secrets() {
+    use crate::routes::testing::{PASSWORD, Rest};
+    let rest = Rest::start_with(&["gateways.report_interval=1500ms", "public.names=a,b"]).await;
+    let token = rest.token(crate::caller::Role::Admin).await;
+    let answer = rest.ask(&token, "GET /settings", &[], "").await;
+    assert!(!answer.text.contains(PASSWORD), "{}", answer.text);
+    let shown = answer.json();
+    let setting = |section: &str, key: &str| {
+        let sections = shown["sections"].as_array().expect("sections");
+        let section = sections.iter().find(|known| known["name"] == section).expect("the section");
+        let settings = section["settings"].as_array().expect("settings");
+        settings.iter().find(|known| known["key"] == key).expect("the setting").clone()
+    };
+    let is = |value: serde_json::Value, from: &str, key: &str| serde_json::json!({ "key": key, "value": value, "from": from });
+    assert_eq!(setting("gateways", "report_interval"), is("1500ms".into(), "flag", "report_interval"));
+    assert_eq!(setting("gateways", "heartbeat_interval"), is("5s".into(), "default", "heartbeat_interval"));
+    assert_eq!(setting("public", "names"), is(serde_json::json!(["a", "b"]), "flag", "names"));
+    assert_eq!(setting("admin", "password"), is("(redacted)".into(), "flag", "password"));
+    assert_eq!(setting("admin", "token_file"), is(serde_json::Value::Null, "default", "token_file"));
+    assert_eq!(setting("retention", "statistics"), is("1096d".into(), "default", "statistics"));
+}

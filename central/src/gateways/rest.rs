@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use axum_extra::extract::Query;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Connection, Order, store};
-use crate::caller::Permit;
+use super::{Connection, Order, list};
+use crate::caller::{Permission, Permit};
 use crate::db;
 use crate::error::{Error, Kind, Problem};
+use crate::overview::rest::chosen;
 use crate::rpc::Services;
+use crate::stats::traffic::Traffic;
 
 /// Gateways on one page, at most.
 const PAGE: i64 = 1_000;
@@ -75,6 +78,10 @@ pub struct Gateway {
     pub epoch: Option<Uuid>,
     /// The other life, while it is in quarantine.
     pub clone: Option<Clone>,
+    /// Bytes of plaintext that it stored since ever, encrypted or not.
+    pub bytes_in: u64,
+    /// Bytes of plaintext that clients read from it since ever.
+    pub bytes_out: u64,
 }
 
 /// A policy set that a gateway cannot apply.
@@ -116,10 +123,21 @@ pub struct Gateways {
     pub gateways: Vec<Gateway>,
     /// Give it as `after` for the next page; null on the last.
     pub next: Option<String>,
+    /// How many there are on all pages.
+    pub total: u64,
 }
 
-/// Which page.
+/// What gateways are sorted by.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// By name.
+    Name,
+}
+
+/// Which gateways, which page. What is given holds together.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// The last name of the page before.
@@ -127,6 +145,31 @@ pub struct Page {
     after: String,
     /// How many, at most 1,000.
     limit: Option<i64>,
+    /// A part of the name; or `key=value`: those with this label, whose value begins so.
+    #[serde(default)]
+    q: String,
+    /// Of this name; several may be given.
+    #[serde(default)]
+    gateway: Vec<String>,
+    /// In this state; several may be given.
+    #[serde(default)]
+    #[param(inline)]
+    state: Vec<super::State>,
+    /// Connected so; several may be given. A retired gateway is never among them.
+    #[serde(default)]
+    #[param(inline)]
+    connection: Vec<Connection>,
+    /// true: only those that refuse a policy set and are not retired.
+    #[serde(default)]
+    refusing: bool,
+    /// true: only those that should have the head of the policies and at which it is not effective.
+    #[serde(default)]
+    behind: bool,
+    /// false: without the retired ones.
+    retired: Option<bool>,
+    /// The order; there is only the one.
+    #[param(inline)]
+    sort: Option<Sort>,
 }
 
 /// Why an order was given.
@@ -139,7 +182,7 @@ pub struct Reason {
 }
 
 impl Gateway {
-    fn read(row: store::Row, heartbeat: std::time::Duration) -> Result<Self, Error> {
+    fn read(row: list::Row, traffic: &Traffic, heartbeat: std::time::Duration) -> Result<Self, Error> {
         let number = |column, value| db::unsigned("gateways", column, value);
         let refusal = row
             .refusal
@@ -188,36 +231,89 @@ impl Gateway {
             enrolled_at: row.enrolled_at,
             certificate_not_after: row.certificate_not_after,
             epoch: row.epoch,
+            bytes_in: number("bytes", traffic.encrypted.bytes + traffic.plain.bytes + traffic.other.bytes)?,
+            bytes_out: number("bytes", traffic.out.bytes)?,
         })
+    }
+
+    /// What the overview shows of it: nothing that tells where it is or what it holds.
+    fn for_overview(self) -> Self {
+        Self {
+            state_because: String::new(),
+            address: String::new(),
+            labels: BTreeMap::new(),
+            refusal: None,
+            storage_id: None,
+            certificate_not_after: None,
+            epoch: None,
+            clone: None,
+            ..self
+        }
     }
 }
 
-/// Every gateway.
+/// The gateways, by name. Whoever may only read the overview gets names, states and numbers; labels, addresses and
+/// refusals are empty.
 #[utoipa::path(
     get, path = "/gateways", tag = "gateways", params(Page),
     responses((status = 200, body = Gateways), (status = 401, body = Problem), (status = 403, body = Problem))
 )]
 pub async fn list(
     State(services): State<Services>,
-    Extension(_permit): Extension<Permit>,
+    Extension(permit): Extension<Permit>,
     Query(page): Query<Page>,
 ) -> Result<Json<Gateways>, Error> {
+    let whole = permit.caller().role.may(Permission::ReadGateways);
     let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
-    let rows = store::list(&services.db, None, &page.after, limit + 1).await?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     let heartbeat = services.fleet.heartbeat();
-    let mut gateways = rows.into_iter().map(|row| Gateway::read(row, heartbeat)).collect::<Result<Vec<_>, _>>()?;
-    if more {
-        gateways.pop();
+    // There is only the one.
+    let (Some(Sort::Name) | None) = page.sort;
+    let label = page.q.split_once('=');
+    if label.is_some() && !whole {
+        return Err(Error::new(Kind::Forbidden, "Your role does not show labels; look for a part of the name."));
     }
+    let states: Vec<_> = page.state.iter().map(|state| state.as_str().to_owned()).collect();
+    let connections: Vec<_> = page.connection.iter().map(|connection| connection.as_str().to_owned()).collect();
+    let filter = list::Filter {
+        names: chosen(&page.gateway),
+        part: if label.is_some() { "" } else { &page.q },
+        label,
+        states: chosen(&states),
+        connections: chosen(&connections),
+        refusing: page.refusing,
+        behind: page.behind,
+        retired: page.retired.unwrap_or(true),
+        ..list::Filter::all(heartbeat)
+    };
+    let mut rows = list::page(&services.db, filter, &page.after, limit + 1).await?;
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        rows.pop();
+    }
+    let total = db::unsigned("gateways", "count", list::count(&services.db, filter).await?)?;
+    let gateways = with_traffic(&services, rows).await?;
+    let gateways: Vec<_> = if whole { gateways } else { gateways.into_iter().map(Gateway::for_overview).collect() };
     let next = if more { gateways.last().map(|last| last.name.clone()) } else { None };
-    Ok(Json(Gateways { gateways, next }))
+    Ok(Json(Gateways { gateways, next, total }))
+}
+
+async fn with_traffic(services: &Services, rows: Vec<list::Row>) -> Result<Vec<Gateway>, Error> {
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let mut traffic = list::traffic(&services.db, &ids).await?;
+    let heartbeat = services.fleet.heartbeat();
+    let read = |row: list::Row| {
+        let traffic = traffic.remove(&row.id).unwrap_or_default();
+        Gateway::read(row, &traffic, heartbeat)
+    };
+    rows.into_iter().map(read).collect()
 }
 
 async fn one(services: &Services, name: &str) -> Result<Json<Gateway>, Error> {
-    let row = store::list(&services.db, Some(name), "", 1).await?.pop();
-    let row = row.ok_or_else(|| Error::not_found("gateway", name))?;
-    Gateway::read(row, services.fleet.heartbeat()).map(Json)
+    let names = [name.to_owned()];
+    let filter = list::Filter { names: Some(&names), ..list::Filter::all(services.fleet.heartbeat()) };
+    let rows = list::page(&services.db, filter, "", 1).await?;
+    let gateway = with_traffic(services, rows).await?.pop();
+    gateway.map(Json).ok_or_else(|| Error::not_found("gateway", name))
 }
 
 /// One gateway.

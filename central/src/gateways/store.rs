@@ -242,7 +242,12 @@ pub(super) async fn note_refusal(
     let number = db::signed("a refused revision", refusal.refused.revision.number)?;
     let kept = refusal.kept.map(|kept| db::signed("a kept revision", kept.revision.number)).transpose()?;
     let done = sqlx::query!(
-        "insert into gateway_refusals
+        "with noted as (
+             insert into gateway_events (gateway_id, kind, detail)
+             values ($1, 'refused', jsonb_build_object(
+                 'revision', $3::bigint, 'code', $5::text, 'item', $6::text, 'reason', $7::text,
+                 'kept_revision', $8::bigint)))
+         insert into gateway_refusals
              (gateway_id, lineage, number, digest, code, item, reason, kept_number, epoch, version)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (gateway_id) do update set
@@ -404,7 +409,12 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
                                   $7::timestamptz[], $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[])
              as news (id, epoch, age, skew, closed, uploads, oldest, lineage, received, applied, effective)),
          mine as materialized (
-             select g.id from gateways g join news on news.id = g.id and news.epoch = g.epoch order by g.id for update of g)
+             select g.id from gateways g join news on news.id = g.id and news.epoch = g.epoch order by g.id for update of g),
+         gone as (
+             insert into gateway_events (gateway_id, at, kind)
+             select g.id, now() - make_interval(secs => news.age), 'disconnected'
+             from gateways g join news on news.id = g.id and news.epoch = g.epoch
+             where g.stream_open and g.stream = news.closed)
          update gateways g set
              last_seen_at = greatest(g.last_seen_at, now() - make_interval(secs => news.age)),
              clock_skew_ms = coalesce(news.skew, g.clock_skew_ms),
@@ -458,111 +468,4 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
         .map_err(|error| Error::database("resolve refusals", error))?;
     }
     Ok(())
-}
-
-/// One gateway as an administrator sees it.
-pub(super) struct Row {
-    pub(super) id: Uuid,
-    pub(super) name: String,
-    pub(super) state: String,
-    pub(super) state_since: OffsetDateTime,
-    pub(super) state_because: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) enrolled_at: OffsetDateTime,
-    pub(super) version: String,
-    pub(super) address: String,
-    pub(super) storage_id: Option<Uuid>,
-    pub(super) epoch: Option<Uuid>,
-    pub(super) intruder_epoch: Option<Uuid>,
-    pub(super) intruder_address: Option<String>,
-    pub(super) intruder_at: Option<OffsetDateTime>,
-    pub(super) stream_open: bool,
-    pub(super) stream_since: Option<OffsetDateTime>,
-    pub(super) last_seen_at: Option<OffsetDateTime>,
-    pub(super) clock_skew_ms: i64,
-    pub(super) uploads_open: i64,
-    pub(super) oldest_upload_at: Option<OffsetDateTime>,
-    pub(super) lineage: Option<Uuid>,
-    pub(super) received: i64,
-    pub(super) applied: i64,
-    pub(super) effective: i64,
-    pub(super) refusal: Option<RefusalRow>,
-    pub(super) ahead: bool,
-    pub(super) certificate_not_after: Option<OffsetDateTime>,
-    pub(super) now: OffsetDateTime,
-}
-
-/// What it refuses.
-pub(super) struct RefusalRow {
-    pub(super) lineage: Uuid,
-    pub(super) number: i64,
-    pub(super) code: String,
-    pub(super) item: String,
-    pub(super) reason: String,
-    pub(super) kept_number: Option<i64>,
-    pub(super) at: OffsetDateTime,
-}
-
-/// Gateways by name after `after`, at most `limit`; or the one called `name`.
-pub(super) async fn list(db: &PgPool, name: Option<&str>, after: &str, limit: i64) -> Result<Vec<Row>, Error> {
-    let rows = sqlx::query!(
-        r#"select g.id, g.name, g.state, g.state_since, g.state_because,
-                  g.labels as "labels: Json<BTreeMap<String, String>>", g.enrolled_at, g.version, g.address,
-                  g.storage_id, g.epoch, g.intruder_epoch, g.intruder_address, g.intruder_at, g.stream_open,
-                  g.stream_since, g.last_seen_at, g.clock_skew_ms, g.uploads_open, g.oldest_upload_at, g.lineage,
-                  g.received, g.applied, g.effective,
-                  r.lineage as "r_lineage?", r.number as "r_number?", r.code as "r_code?", r.item as "r_item?",
-                  r.reason as "r_reason?", r.kept_number, r.at as "r_at?",
-                  exists (select 1 from gateways_ahead a where a.gateway_id = g.id) as "ahead!",
-                  (select max(c.not_after) from gateway_certificates c
-                   where c.gateway_id = g.id and c.revoked_at is null) as certificate_not_after,
-                  now() as "now!"
-           from gateways g left join gateway_refusals r on r.gateway_id = g.id
-           where g.name > $2 and ($1::text is null or g.name = $1)
-           order by g.name limit $3"#,
-        name,
-        after,
-        limit
-    )
-    .fetch_all(db)
-    .await
-    .map_err(|error| Error::database("list gateways", error))?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Row {
-            id: row.id,
-            name: row.name,
-            state: row.state,
-            state_since: row.state_since,
-            state_because: row.state_because,
-            labels: row.labels.0,
-            enrolled_at: row.enrolled_at,
-            version: row.version,
-            address: row.address,
-            storage_id: row.storage_id,
-            epoch: row.epoch,
-            intruder_epoch: row.intruder_epoch,
-            intruder_address: row.intruder_address,
-            intruder_at: row.intruder_at,
-            stream_open: row.stream_open,
-            stream_since: row.stream_since,
-            last_seen_at: row.last_seen_at,
-            clock_skew_ms: row.clock_skew_ms,
-            uploads_open: row.uploads_open,
-            oldest_upload_at: row.oldest_upload_at,
-            lineage: row.lineage,
-            received: row.received,
-            applied: row.applied,
-            effective: row.effective,
-            refusal: match (row.r_lineage, row.r_number, row.r_code, row.r_item, row.r_reason, row.r_at) {
-                (Some(lineage), Some(number), Some(code), Some(item), Some(reason), Some(at)) => {
-                    Some(RefusalRow { lineage, number, code, item, reason, kept_number: row.kept_number, at })
-                }
-                _ => None,
-            },
-            ahead: row.ahead,
-            certificate_not_after: row.certificate_not_after,
-            now: row.now,
-        })
-        .collect())
 }

@@ -180,6 +180,30 @@ pub async fn log_out(State(app): State<App>, Extension(permit): Extension<Permit
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, gone)]).into_response())
 }
 
+/// The present password and the one to be.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    current: Secret,
+    new: Secret,
+}
+
+/// Changes the caller's own password and ends their other sessions; this one goes on.
+#[utoipa::path(
+    post, path = "/session/password", tag = "session", request_body = NewPassword,
+    responses((status = 204), (status = 403, body = Problem), (status = 422, body = Problem))
+)]
+pub async fn own_password(
+    State(app): State<App>,
+    Extension(permit): Extension<Permit>,
+    Json(request): Json<NewPassword>,
+) -> Result<StatusCode, Error> {
+    let NewPassword { current, new } = request;
+    let sessions = &app.config.sessions;
+    super::change_own_password(&app.db, sessions, &app.denials, &permit, current.0, new.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The accounts.
 #[utoipa::path(get, path = "/operators", tag = "operators", responses((status = 200, body = Operators)))]
 pub async fn list(State(app): State<App>, Extension(_permit): Extension<Permit>) -> Result<Json<Operators>, Error> {

@@ -155,6 +155,56 @@ pub(super) async fn session(db: &PgPool, token_hash: Hashed, idle: Duration) -> 
     Ok(Some(Caller { role: role("operators", &row.role)?, name: row.name, via }))
 }
 
+/// Is the session there, in use, and its account of this role?
+pub(super) async fn session_holds(db: &PgPool, token_hash: &Hashed, role: Role, idle: Duration) -> Result<bool, Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from sessions s join operators o on o.id = s.operator_id
+               where s.token_hash = $1 and s.expires_at > now() and s.last_used_at > now() - $2::interval
+                 and not o.disabled and o.role = $3) as "holds!""#,
+        token_hash.as_slice(),
+        interval(idle)?,
+        role.as_str(),
+    )
+    .fetch_one(db)
+    .await
+    .map_err(|error| Error::database("look for a session", error))
+}
+
+/// Is the token there, and of this role?
+pub(super) async fn token_holds(db: &PgPool, id: Uuid, role: Role) -> Result<bool, Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from api_tokens
+               where id = $1 and role = $2 and (expires_at is null or expires_at > now())) as "holds!""#,
+        id,
+        role.as_str(),
+    )
+    .fetch_one(db)
+    .await
+    .map_err(|error| Error::database("look for a token", error))
+}
+
+/// Sets the password of an account and ends its sessions but one.
+pub(super) async fn set_password(tx: &mut Tx, operator: Uuid, phc: &str, but: &Hashed) -> Result<(), Error> {
+    let failed = |error| Error::database("set a password", error);
+    let set = sqlx::query!(
+        "update operators set password_hash = $2, updated_at = now(), failed_logins = 0, locked_until = null
+         where id = $1 and not disabled",
+        operator,
+        phc,
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?;
+    db::exactly_one("set a password", &set)?;
+    sqlx::query!("delete from sessions where operator_id = $1 and token_hash <> $2", operator, but.as_slice())
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
 /// The holder of a token; notes at most once a minute that it is in use.
 pub(super) async fn token(db: &PgPool, token_hash: &Hashed) -> Result<Option<Caller>, Error> {
     let row = sqlx::query!(

@@ -186,3 +186,37 @@ async fn the_first_start_makes_one_account_and_later_ones_none() {
     assert!(by_token(db, &token).await.expect("asked").is_none(), "the configured one only");
     assert!(hold_configured_token(db, "sgc_short").await.is_err());
 }
+
+#[tokio::test]
+async fn ones_own_password_is_changed_with_the_present_one_and_ends_the_other_sessions() {
+    use crate::routes::testing::{PASSWORD, Rest};
+    let rest = Rest::start().await;
+    let here = rest.log_in(PASSWORD).await.unwrap_or_else(|answer| panic!("{}", answer.text));
+    let there = rest.log_in(PASSWORD).await.unwrap_or_else(|answer| panic!("{}", answer.text));
+    let change = async |cookie: &str, current: &str, new: &str| {
+        let body = serde_json::json!({ "current": current, "new": new }).to_string();
+        let headers = [("cookie", cookie), ("x-sealgate-request", "1"), ("content-type", "application/json")];
+        let answer = rest.ask("", "POST /session/password", &headers, body).await;
+        (answer.status.as_u16(), answer.text)
+    };
+    let who = async |cookie: &str| rest.ask("", "GET /session", &[("cookie", cookie)], "").await.status.as_u16();
+    let (status, text) = change(&here, "not the password", "another good password").await;
+    assert!(status == 403 && text.contains("password-refused"), "{status} {text}");
+    let (status, text) = change(&here, PASSWORD, "short").await;
+    assert!(status == 422 && text.contains("\"path\":\"new\""), "{status} {text}");
+    assert_eq!((who(&here).await, who(&there).await), (200, 200), "nothing was changed");
+    let (status, text) = change(&here, PASSWORD, "another good password").await;
+    assert_eq!((status, text.as_str()), (204, ""));
+    assert_eq!((who(&here).await, who(&there).await), (200, 401), "this session goes on, the others end");
+    assert!(rest.log_in(PASSWORD).await.is_err());
+    assert!(rest.log_in("another good password").await.is_ok());
+    // A session is no way to find the password out.
+    for _ in 0..rest.app.config.sessions.lockout_after {
+        change(&here, "a guess of somebody", "a password of theirs").await;
+    }
+    assert_eq!(change(&here, "another good password", "a password of theirs").await.0, 403, "locked");
+    let token = rest.token(Role::Admin).await;
+    let body = serde_json::json!({ "current": PASSWORD, "new": "a password of theirs" }).to_string();
+    let answer = rest.ask(&token, "POST /session/password", &[("content-type", "application/json")], body).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (403, serde_json::json!("session-needed")));
+}

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use super::{Policies, Precondition, store};
 use crate::caller::Permit;
 use crate::error::{Error, Issue, Kind, Problem};
+use crate::stats::store as figures;
 
 mod shapes;
 pub use shapes::*;
@@ -32,12 +33,18 @@ pub async fn list(
     let set = policies.current().await?;
     let limit = page_size(page.limit);
     let after = page.after.unwrap_or_default();
+    let asked = |item: &&policy::Item| {
+        let mode = item.policy.document().spec.mode;
+        item.policy.name().contains(&page.q) && page.mode.is_none_or(|asked| asked.is(mode))
+    };
+    let total = set.items().iter().filter(asked).count() as u64;
     let mut items: Vec<_> =
-        set.items().iter().filter(|item| item.policy.name() > after.as_str()).take(limit + 1).collect();
+        set.items().iter().filter(asked).filter(|item| item.policy.name() > after.as_str()).take(limit + 1).collect();
     let more = items.len() > limit;
     items.truncate(limit);
     let names: Vec<String> = items.iter().map(|item| item.policy.name().to_owned()).collect();
     let changes = changes_of(&policies, set.revision(), &names).await?;
+    let hits = hits_of(&policies, &names).await?;
     let lines = items.into_iter().map(|item| {
         let document = item.policy.document();
         let change = last(&changes, item.policy.name())?;
@@ -51,12 +58,13 @@ pub async fn list(
             changed_in: change.number,
             updated_at: change.at,
             updated_by: change.by.clone(),
+            hits: hits.get(item.policy.name()).copied().unwrap_or_default(),
         })
     });
     let lines = lines.collect::<Result<Vec<_>, Error>>()?;
     let next = lines.last().filter(|_| more).map(|line| line.name.clone());
     let Revision { lineage, number } = set.revision();
-    let body = List { lineage: lineage.0, revision: number, policies: lines, next };
+    let body = List { lineage: lineage.0, revision: number, policies: lines, next, total };
     Ok(with_etag(set.revision(), StatusCode::OK, Json(body)))
 }
 
@@ -212,15 +220,34 @@ pub async fn explain(
     Query(which): Query<Which>,
     text: String,
 ) -> Result<Json<policy::Explanation>, Error> {
+    let request = to_explain(&text)?;
+    let set = at(&policies, which.revision).await?;
+    Ok(Json(policy::explain(&set, request.labels(), &request.facts())))
+}
+
+/// Which policies would apply to an object, and why, if the draft were published now. Nothing is stored.
+#[utoipa::path(
+    post, path = "/policy-set/explain-draft", tag = "policies", request_body = Draft,
+    responses((status = 200, body = Object), (status = 422, body = Problem))
+)]
+pub async fn explain_draft(
+    State(policies): State<Policies>,
+    Extension(_permit): Extension<Permit>,
+    Json(asked): Json<Draft>,
+) -> Result<Json<policy::Explanation>, Error> {
+    let set = policies.with_draft(asked.draft).await?;
+    let request = to_explain(asked.request.get())?;
+    Ok(Json(policy::explain(&set, request.labels(), &request.facts())))
+}
+
+fn to_explain(text: &str) -> Result<policy::ExplainRequest, Error> {
     let now_ms = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000)
         .map_err(|error| Error::internal("the clock", error))?;
-    let request = policy::ExplainRequest::parse(&text, now_ms).map_err(|problems| {
+    policy::ExplainRequest::parse(text, now_ms).map_err(|problems| {
         Error::new(Kind::Rejected, "The request is not acceptable.")
             .code("invalid-request")
             .issues(problems.0.iter().map(Issue::from).collect())
-    })?;
-    let set = at(&policies, which.revision).await?;
-    Ok(Json(policy::explain(&set, request.labels(), &request.facts())))
+    })
 }
 
 /// The whole set at the head, with the `ETag` of the set.
@@ -320,6 +347,27 @@ async fn changes_of(
     let mut connection = acquire(policies).await?;
     let changes = store::last_changes(&mut connection, revision.lineage, revision.number, names).await?;
     Ok(changes.into_iter().map(|change| (change.name.clone(), change)).collect())
+}
+
+/// Objects that each of these policies was recorded with.
+async fn hits_of(policies: &Policies, names: &[String]) -> Result<HashMap<String, Hits>, Error> {
+    let most = i64::try_from(names.len() * ids::Outcome::ALL.len()).unwrap_or(i64::MAX);
+    let asked = figures::Asked { by: Some("policy-outcome"), policies: Some(names), ..figures::Asked::default() };
+    let mut hits: HashMap<String, Hits> = HashMap::new();
+    for row in figures::totals(policies.db(), asked, most).await? {
+        let (Some(policy), Some(outcome)) = (row.policy, row.outcome) else { continue };
+        let hits = hits.entry(policy).or_default();
+        let objects = crate::db::unsigned("object_totals", "objects", row.objects)?;
+        match figures::outcome(&outcome)? {
+            ids::Outcome::Encrypted => hits.encrypted = objects,
+            ids::Outcome::WouldEncrypt => hits.would_encrypt = objects,
+            ids::Outcome::Denied => hits.denied = objects,
+            ids::Outcome::WouldDeny => hits.would_deny = objects,
+            ids::Outcome::Error => hits.error = objects,
+            _ => {}
+        }
+    }
+    Ok(hits)
 }
 
 /// A policy of the set without a change that made it is corrupt, not new.

@@ -264,3 +264,68 @@ async fn edits_wait_while_central_is_behind_the_fleet_until_a_new_lineage_begins
     assert_eq!((edit.status, edit.json()["revision"].clone()), (StatusCode::OK, json!(2)), "{}", edit.text);
     assert_eq!(rest.ask(&token, "GET /policies/a", &[], "").await.json()["changed_in"], 1);
 }
+
+#[tokio::test]
+async fn the_list_has_the_hits_that_the_figures_have_and_can_be_narrowed() {
+    let rest = Rest::start().await;
+    let token = rest.token(Role::Editor).await;
+    for name in ["payroll", "photos"] {
+        let made = rest.ask(&token, &format!("PUT /policies/{name}"), &[NEW], document(name, 1)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    }
+    let watching = document("watching", 1).replace("enforce", "audit");
+    rest.ask(&token, "PUT /policies/watching", &[NEW], watching).await;
+    let central = crate::rpc::testing::Central::over(rest.app.services.clone()).await;
+    for (gateway, objects) in [("one", 5), ("other", 7)] {
+        let mut told = crate::rpc::testing::report(uuid::Uuid::new_v4(), 1, objects, 10);
+        let mut denied = crate::rpc::testing::count("other-bucket", "payroll", objects * 2, 0);
+        denied.outcome = ids::Outcome::Denied;
+        told.objects.push(denied);
+        central.gateway(gateway).await.report(&told).await.expect("merged");
+    }
+    let list = rest.ask(&token, "GET /policies", &[], "").await.json();
+    assert_eq!(list["total"], 3);
+    let hits = json!({ "encrypted": 12, "would_encrypt": 0, "denied": 24, "would_deny": 0, "error": 0 });
+    assert_eq!(list["policies"][0]["hits"], hits, "of both gateways: {list}");
+    assert_eq!(list["policies"][1]["hits"]["encrypted"], 0);
+    for (query, names) in
+        [("q=o", vec!["payroll", "photos"]), ("mode=audit", vec!["watching"]), ("q=pay&mode=audit", vec![])]
+    {
+        let list = rest.ask(&token, &format!("GET /policies?{query}"), &[], "").await.json();
+        let found: Vec<_> =
+            list["policies"].as_array().expect("rows").iter().map(|line| line["name"].clone()).collect();
+        assert_eq!(
+            (found, list["total"].clone()),
+            (names.iter().map(|name| json!(name)).collect(), json!(names.len()))
+        );
+    }
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn a_draft_is_explained_as_if_it_were_published_and_is_not() {
+    let rest = Rest::start().await;
+    let token = rest.token(Role::Operator).await;
+    let editor = rest.token(Role::Editor).await;
+    rest.ask(&editor, "PUT /policies/payroll", &[NEW], document("payroll", 1)).await;
+    let request = json!({ "bucket": "hr", "object": { "key": "a", "size": 1 } });
+    let ask = async |draft: String| {
+        let body = json!({ "draft": draft, "request": request }).to_string();
+        rest.ask(&token, "POST /policy-set/explain-draft", &[JSON], body).await
+    };
+    let disabled = document("payroll", 1).replace("enforce", "disabled");
+    let replaced = ask(disabled).await;
+    assert_eq!(replaced.status, StatusCode::OK, "{}", replaced.text);
+    assert_eq!(replaced.json()["decision"]["verdict"], "pass", "the draft stands in for the saved one");
+    let added = ask(document("stronger", 9)).await.json();
+    assert_eq!(added["policies"].as_array().expect("both").len(), 2);
+    assert_eq!(added["decision"]["policy"]["name"], "stronger");
+    let wrong = ask("apiVersion: sealgate.dev/v1\nkind: Nonsense\n".to_owned()).await;
+    assert_eq!(
+        (wrong.status, wrong.json()["code"].clone()),
+        (StatusCode::UNPROCESSABLE_ENTITY, json!("invalid-policy"))
+    );
+    assert!(wrong.json()["errors"][0]["line"].as_u64().expect("a line") >= 1);
+    let list = rest.ask(&token, "GET /policies", &[], "").await.json();
+    assert_eq!((list["revision"].clone(), list["total"].clone()), (json!(1), json!(1)), "nothing was stored");
+}

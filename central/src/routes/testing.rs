@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -86,8 +86,27 @@ impl Rest {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("the router answers");
         let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 64 << 20).await.expect("a body");
+        // Events have no end.
+        let events = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if events { Bytes::new() } else { to_bytes(body, 64 << 20).await.expect("a body") };
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    /// The answer to a GET, whose body is still to come.
+    pub(crate) async fn open(&self, path: &str, header: (&str, &str)) -> axum::http::Response<Body> {
+        let request = Request::builder().uri(format!("/api/v1{path}")).header(header.0, header.1);
+        let request = request.body(Body::empty()).expect("a legal request");
+        self.router.clone().oneshot(request).await.expect("the router answers")
+    }
+
+    /// A log-in of the first account: its cookie.
+    pub(crate) async fn log_in(&self, password: &str) -> Result<String, Answer> {
+        let body = serde_json::json!({ "name": "admin", "password": password }).to_string();
+        let answer = self.ask("", "POST /session", &[("content-type", "application/json")], body).await;
+        if answer.status != StatusCode::OK {
+            return Err(answer);
+        }
+        Ok(answer.header("set-cookie").split(';').next().expect("a cookie").to_owned())
     }
 
     /// One request with a bearer token and headers.

@@ -104,6 +104,22 @@ pub struct Row {
     pub bytes_read: u64,
 }
 
+impl Row {
+    pub(crate) fn read(row: store::Figures) -> Result<Self, Error> {
+        let number = |column, value| db::unsigned("object_totals", column, value);
+        Ok(Self {
+            gateway: row.gateway,
+            bucket: row.bucket,
+            policy: row.policy,
+            outcome: row.outcome,
+            objects: number("objects", row.objects)?,
+            bytes: number("bytes", row.bytes)?,
+            objects_read: number("objects", row.objects_read)?,
+            bytes_read: number("bytes", row.bytes_read)?,
+        })
+    }
+}
+
 /// What all gateways counted, each request once.
 #[utoipa::path(
     get, path = "/stats", tag = "statistics", params(Question),
@@ -125,22 +141,7 @@ pub async fn figures(
         Some(since) => store::since(&services.db, asked, since, ROWS + 1).await?,
         None => store::totals(&services.db, asked, ROWS + 1).await?,
     };
-    let number = |column, value| db::unsigned("object_totals", column, value);
-    let mut rows = found
-        .into_iter()
-        .map(|row| {
-            Ok(Row {
-                gateway: row.gateway,
-                bucket: row.bucket,
-                policy: row.policy,
-                outcome: row.outcome,
-                objects: number("objects", row.objects)?,
-                bytes: number("bytes", row.bytes)?,
-                objects_read: number("objects", row.objects_read)?,
-                bytes_read: number("bytes", row.bytes_read)?,
-            })
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
+    let mut rows = found.into_iter().map(Row::read).collect::<Result<Vec<_>, Error>>()?;
     let limit = usize::try_from(ROWS).unwrap_or(usize::MAX);
     let truncated = rows.len() > limit;
     rows.truncate(limit);
@@ -169,6 +170,18 @@ pub struct KmsRow {
     pub calls: u64,
 }
 
+impl KmsRow {
+    pub(crate) fn read(row: store::KmsCount) -> Result<Self, Error> {
+        Ok(Self {
+            gateway: row.gateway,
+            kms: row.kms,
+            operation: row.operation,
+            result: row.result,
+            calls: db::unsigned("kms_totals", "calls", row.calls)?,
+        })
+    }
+}
+
 /// Calls to KMS since ever.
 #[utoipa::path(get, path = "/stats/kms", tag = "statistics", params(Of), responses((status = 200, body = KmsCalls)))]
 pub async fn kms(
@@ -177,15 +190,7 @@ pub async fn kms(
     Query(of): Query<Of>,
 ) -> Result<Json<KmsCalls>, Error> {
     let mut moment = store::one_moment(&services.db).await?;
-    let rows = store::kms_counts(&mut moment, chosen(&of.gateway)).await?.into_iter().map(|row| {
-        Ok(KmsRow {
-            gateway: row.gateway,
-            kms: row.kms,
-            operation: row.operation,
-            result: row.result,
-            calls: db::unsigned("kms_totals", "calls", row.calls)?,
-        })
-    });
+    let rows = store::kms_counts(&mut moment, chosen(&of.gateway)).await?.into_iter().map(KmsRow::read);
     Ok(Json(KmsCalls { rows: rows.collect::<Result<_, Error>>()? }))
 }
 

@@ -60,6 +60,7 @@ pub(super) async fn raise_mark(tx: &mut Tx, gateway: GatewayId, report: &Report,
     let end = OffsetDateTime::from_unix_timestamp_nanos(i128::from(report.end_ms) * 1_000_000).ok();
     let done = sqlx::query!(
         "update report_series set high_water = $3, covered_to = $4, missing = missing + $5,
+             gap_at = case when $5 > 0 or $6 > unknown_ms then now() else gap_at end,
              unknown_ms = greatest(unknown_ms, $6)
          where gateway_id = $1 and series = $2 and high_water < $3",
         gateway.0,
@@ -581,7 +582,7 @@ pub(super) async fn fleet_counts(tx: &mut Tx, top: i64) -> Result<Vec<FleetCount
 
 /// KMS calls of `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KmsCount {
+pub(crate) struct KmsCount {
     pub(super) gateway: String,
     pub(super) kms: String,
     pub(super) operation: String,
@@ -590,7 +591,7 @@ pub(super) struct KmsCount {
 }
 
 /// The KMS calls of the gateways of these names, of all where `None`.
-pub(super) async fn kms_counts(tx: &mut Tx, gateways: Option<&[String]>) -> Result<Vec<KmsCount>, Error> {
+pub(crate) async fn kms_counts(tx: &mut Tx, gateways: Option<&[String]>) -> Result<Vec<KmsCount>, Error> {
     sqlx::query_as!(
         KmsCount,
         r#"select g.name as gateway, t.kms, t.operation, t.result, sum(t.calls)::bigint as "calls!"
@@ -602,6 +603,55 @@ pub(super) async fn kms_counts(tx: &mut Tx, gateways: Option<&[String]>) -> Resu
     .fetch_all(&mut **tx)
     .await
     .map_err(|error| Error::database("read the fleet's KMS calls", error))
+}
+
+/// Requests of a gateway to its storages.
+pub(crate) struct UpstreamCount {
+    pub(crate) backend: String,
+    pub(crate) result: String,
+    pub(crate) requests: i64,
+    pub(crate) bytes_in: i64,
+    pub(crate) bytes_out: i64,
+}
+
+/// The requests of the gateway of this name to its storages.
+pub(crate) async fn upstream_counts(tx: &mut Tx, gateway: &str) -> Result<Vec<UpstreamCount>, Error> {
+    sqlx::query_as!(
+        UpstreamCount,
+        r#"select t.backend, t.result, sum(t.requests)::bigint as "requests!", sum(t.bytes_in)::bigint as "bytes_in!",
+                  sum(t.bytes_out)::bigint as "bytes_out!"
+           from upstream_totals t join gateways g on g.id = t.gateway_id
+           where g.name = $1 group by 1, 2 order by 1, 2"#,
+        gateway
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(|error| Error::database("read the upstream requests of a gateway", error))
+}
+
+/// How the reports of a gateway came, in all of its series.
+pub(crate) struct Reports {
+    pub(crate) last_at: Option<OffsetDateTime>,
+    pub(crate) covered_to: Option<OffsetDateTime>,
+    pub(crate) missing: i64,
+    pub(crate) replays: i64,
+    pub(crate) unknown_ms: i64,
+}
+
+/// The same for the gateway of this name; none where there is none.
+pub(crate) async fn reports(db: &PgPool, gateway: &str) -> Result<Option<Reports>, Error> {
+    sqlx::query_as!(
+        Reports,
+        r#"select max(s.reported_at) as last_at, max(s.covered_to) as covered_to,
+                  coalesce(sum(s.missing), 0)::bigint as "missing!", coalesce(sum(s.replays), 0)::bigint as "replays!",
+                  coalesce(sum(s.unknown_ms), 0)::bigint as "unknown_ms!"
+           from gateways g left join report_series s on s.gateway_id = g.id
+           where g.name = $1 group by g.id"#,
+        gateway
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(|error| Error::database("read how the reports of a gateway came", error))
 }
 
 /// A transaction that only reads, and sees the database as it is at its first look whatever is committed meanwhile.

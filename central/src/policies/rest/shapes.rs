@@ -47,6 +47,24 @@ pub struct Line {
     pub updated_at: OffsetDateTime,
     /// Who did it.
     pub updated_by: String,
+    /// Objects that it was recorded with, since ever.
+    pub hits: Hits,
+}
+
+/// Objects with which a policy was recorded, by what became of them; the sums of `objects` of
+/// `/stats?by=policy-outcome`.
+#[derive(Debug, Clone, Copy, Default, Serialize, utoipa::ToSchema)]
+pub struct Hits {
+    /// Stored encrypted.
+    pub encrypted: u64,
+    /// Stored as they were: it only watches.
+    pub would_encrypt: u64,
+    /// Refused.
+    pub denied: u64,
+    /// Not refused: it only watches.
+    pub would_deny: u64,
+    /// It could not be evaluated.
+    pub error: u64,
 }
 
 /// Policies by name.
@@ -60,6 +78,8 @@ pub struct List {
     pub policies: Vec<Line>,
     /// `after` of the next page; null at the end.
     pub next: Option<String>,
+    /// How many there are on all pages.
+    pub total: u64,
 }
 
 /// One policy.
@@ -162,10 +182,51 @@ pub struct EntryChange {
     pub change: Change,
 }
 
+/// A mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It acts.
+    Enforce,
+    /// It only watches.
+    Audit,
+    /// It is not evaluated.
+    Disabled,
+}
+
+impl Mode {
+    /// Is this the mode?
+    pub(super) fn is(self, mode: policy::Mode) -> bool {
+        let same = match self {
+            Self::Enforce => policy::Mode::Enforce,
+            Self::Audit => policy::Mode::Audit,
+            Self::Disabled => policy::Mode::Disabled,
+        };
+        same == mode
+    }
+}
+
+/// An object to explain by a draft.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// The text of one policy, which need not be saved.
+    pub(super) draft: String,
+    /// The object, as for `/policy-set/explain`.
+    #[schema(value_type = Object)]
+    pub(super) request: Box<serde_json::value::RawValue>,
+}
+
 /// A page by name.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ByName {
+    /// A part of the name.
+    #[serde(default)]
+    pub(super) q: String,
+    /// Only of this mode.
+    #[param(inline)]
+    pub(super) mode: Option<Mode>,
     /// Names after this.
     pub(super) after: Option<String>,
     /// At most so many; 1 to 1,000.

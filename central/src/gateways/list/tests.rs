@@ -1,0 +1,210 @@
+use ids::Epoch;
+use proto::watch::{Refusal, WatchDown, WatchUp};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::caller::Role;
+use crate::gateways::{Connection, Order, order};
+use crate::routes::testing::Rest;
+use crate::rpc::testing::{Central, hello, report, until};
+
+/// So many gateways, without a Central that hears them; each reported two keys.
+async fn filled(rest: &Rest, number: i32) {
+    let statements = [
+        "insert into gateways (id, name, state, labels, stream_open, last_seen_at, lineage, received, applied, effective)
+         select gen_random_uuid(), 'gw-' || lpad(n::text, 5, '0'),
+                (array['active', 'active', 'active', 'suspended', 'retired'])[n % 5 + 1],
+                jsonb_build_object('region', 'eu-' || n % 4), n % 3 = 0, now() - (n % 3 * 40 + 1) * interval '1 s',
+                h.lineage, n % 2, n % 2, n % 2
+         from generate_series(1, $1) n, policy_head h",
+        "insert into report_series (gateway_id, series)
+         select id, gen_random_uuid() from gateways, generate_series(1, $1) n where n = 1",
+        "insert into object_totals (gateway_id, series, bucket, policy, outcome, direction, objects, bytes)
+         select gateway_id, series, b.bucket, '', 'plain', b.direction, 2, 20
+         from report_series, (values ('a', 'in'), ('b', 'in'), ('b', 'out')) b (bucket, direction), generate_series(1, $1) n
+         where n = 1",
+    ];
+    for statement in statements {
+        sqlx::query(statement).bind(number).execute(&rest.db).await.expect("filled");
+    }
+    sqlx::query("analyze").execute(&rest.db).await.expect("analysed");
+}
+
+fn names(answer: &Value) -> Vec<String> {
+    let gateways = answer["gateways"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    gateways.iter().map(|gateway| gateway["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn pages_give_every_gateway_once_and_the_total_is_of_all_pages() {
+    let rest = Rest::start().await;
+    filled(&rest, 250).await;
+    let token = rest.token(Role::Operator).await;
+    let ask = async |query: String| rest.ask(&token, &format!("GET /gateways?{query}"), &[], "").await.json();
+    for (filter, total) in
+        [("", 250), ("retired=false", 200), ("state=suspended&state=retired", 100), ("q=gw-0024", 10)]
+    {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = ask(format!("{filter}&limit=70&after={after}")).await;
+            assert_eq!(page["total"], total, "{filter}");
+            seen.extend(names(&page));
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), total, "{filter}");
+        assert!(seen.is_sorted_by(|a, b| a < b), "{filter}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_filter_says_what_the_rows_say() {
+    let rest = Rest::start().await;
+    filled(&rest, 250).await;
+    let token = rest.token(Role::Operator).await;
+    let ask = async |query: &str| rest.ask(&token, &format!("GET /gateways?{query}"), &[], "").await.json();
+    let all = ask("").await;
+    let rows = all["gateways"].as_array().expect("rows");
+    let here = |is: &dyn Fn(&Value) -> bool| rows.iter().filter(|row| is(row)).count();
+    let living = |row: &Value| row["state"] != "retired";
+    for connection in Connection::ALL {
+        let word = connection.as_str();
+        let found = here(&|row| living(row) && row["connection"] == word);
+        assert!(found > 0, "{word}");
+        assert_eq!(
+            ask(&format!("connection={word}")).await["total"],
+            found,
+            "{word}: the clock moved on, or SQL judges otherwise"
+        );
+    }
+    let region = here(&|row| row["labels"]["region"] == "eu-3");
+    assert_eq!(ask("q=region%3Deu-3").await["total"], region);
+    assert_eq!(ask("q=region%3Deu").await["total"], 250, "a value that begins so");
+    assert_eq!(ask("q=zone%3Deu").await["total"], 0);
+    let head: i64 = sqlx::query_scalar("select number from policy_head").fetch_one(&rest.db).await.expect("a head");
+    assert_eq!((head, ask("behind=true").await["total"].clone()), (0, json!(0)), "nobody is behind the empty set");
+    sqlx::query("update policy_head set number = 1").execute(&rest.db).await.expect("moved");
+    let behind = here(&|row| row["state"] == "active" && row["effective_revision"] == 0);
+    assert!(behind > 0);
+    assert_eq!(ask("behind=true").await["total"], behind);
+    assert_eq!(ask("gateway=gw-00001&gateway=gw-00002&gateway=nobody").await["total"], 2);
+    for wrong in ["state=dead", "connection=maybe", "bogus=1", "refusing=2", "sort=age"] {
+        let answer = rest.ask(&token, &format!("GET /gateways?{wrong}"), &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (400, json!("invalid")), "{wrong}");
+    }
+    assert_eq!((rows[0]["bytes_in"].clone(), rows[0]["bytes_out"].clone()), (json!(40), json!(20)));
+}
+
+#[tokio::test]
+async fn a_viewer_sees_names_and_states_and_nothing_that_tells_more() {
+    let rest = Rest::start().await;
+    filled(&rest, 3).await;
+    sqlx::query(
+        "update gateways set address = '10.1.2.3:4', state_because = 'stolen laptop', storage_id = gen_random_uuid(),
+             epoch = gen_random_uuid(), intruder_epoch = gen_random_uuid(), intruder_address = '10.9.9.9:1'",
+    )
+    .execute(&rest.db)
+    .await
+    .expect("set");
+    let viewer = rest.token(Role::Viewer).await;
+    let answer = rest.ask(&viewer, "GET /gateways", &[], "").await;
+    for secret in ["10.1.2.3", "10.9.9.9", "stolen", "eu-1", "region"] {
+        assert!(!answer.text.contains(secret), "{secret}: {}", answer.text);
+    }
+    let row = answer.json()["gateways"][0].clone();
+    assert_eq!((row["name"].clone(), row["state"].clone()), (json!("gw-00001"), json!("active")));
+    assert!(row["storage_id"].is_null() && row["epoch"].is_null() && row["clone"].is_null(), "{row}");
+    let probing = rest.ask(&viewer, "GET /gateways?q=region%3Deu-1", &[], "").await;
+    assert_eq!(probing.status, 403, "what is not shown cannot be guessed by filters either");
+}
+
+#[tokio::test]
+async fn what_happened_to_a_gateway_is_told_newest_first() {
+    let rest = Rest::start().await;
+    let central = Central::over(rest.app.services.clone()).await;
+    let token = rest.token(Role::Operator).await;
+    let gateway = central.gateway("gateway-1").await;
+    central.gateway("gateway-2").await;
+    crate::rpc::testing::publish(&rest.db, "first").await;
+    let mut stream = gateway.watch(hello(Epoch::random(), None, None)).await.expect("a stream");
+    let held = loop {
+        // The empty set may come first.
+        match stream.answer().await.expect("served") {
+            WatchDown::Bundle(bundle) if bundle.held.revision.number == 1 => break bundle.held,
+            _ => {}
+        }
+    };
+    let refusal = Refusal {
+        refused: held,
+        kept: None,
+        code: "unknown-format".to_owned(),
+        item: "payroll: spec.when".to_owned(),
+        reason: "it is too new".to_owned(),
+    };
+    stream.say(WatchUp::Refusal(refusal)).await;
+    let events = async || rest.ask(&token, "GET /gateways/gateway-1/events", &[], "").await.json();
+    until("the refusal is noted", async || events().await["events"][0]["kind"] == "refused").await;
+    let services = &central.services;
+    order(&rest.db, &services.fleet, &Central::permit(), "gateway-1", Order::Suspend, "stolen").await.expect("done");
+    drop(stream);
+    until("the end of the stream is noted", async || events().await["events"][0]["kind"] == "disconnected").await;
+    let told = events().await;
+    let kinds: Vec<_> = told["events"].as_array().expect("events").iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!(kinds, ["disconnected", "state", "refused", "connected", "enrolled"]);
+    assert_eq!(told["events"][1]["detail"]["because"], "stolen");
+    assert_eq!(told["events"][2]["detail"]["item"], "payroll: spec.when");
+    let page = rest.ask(&token, "GET /gateways/gateway-1/events?limit=2", &[], "").await.json();
+    let rest_of = rest.ask(&token, &format!("GET /gateways/gateway-1/events?before={}", page["next"]), &[], "").await;
+    assert_eq!(rest_of.json()["events"].as_array().expect("events").len(), 3);
+    assert_eq!(rest.ask(&token, "GET /gateways/nobody/events", &[], "").await.status, 404);
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn the_figures_of_a_gateway_are_its_own() {
+    let rest = Rest::start().await;
+    let central = Central::over(rest.app.services.clone()).await;
+    let token = rest.token(Role::Operator).await;
+    let (one, other) = (central.gateway("one").await, central.gateway("other").await);
+    let series = Uuid::new_v4();
+    one.report(&report(series, 1, 5, 500)).await.expect("merged");
+    one.report(&report(series, 1, 5, 500)).await.expect("a replay");
+    other.report(&report(series, 1, 9, 900)).await.expect("merged");
+    let told = rest.ask(&token, "GET /gateways/one/figures", &[], "").await.json();
+    assert_eq!(told["objects"].as_array().expect("rows").len(), 1, "{told}");
+    assert_eq!(told["objects"][0]["objects"], 5);
+    assert_eq!((told["reports"]["replays"].clone(), told["reports"]["missing"].clone()), (json!(1), json!(0)));
+    assert_eq!(rest.ask(&token, "GET /gateways/nobody/figures", &[], "").await.status, 404);
+    central.stop().await;
+}
+
+/// No benchmark: the bound is generous, the figures are printed.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "figures for whoever looks")]
+async fn ten_thousand_gateways_are_listed_and_filtered_in_no_time() {
+    let rest = Rest::start().await;
+    filled(&rest, 10_000).await;
+    let token = rest.token(Role::Operator).await;
+    for query in [
+        "limit=100",
+        "limit=100&after=gw-05000",
+        "limit=100&q=0123",
+        "limit=100&q=region%3Deu-1",
+        "limit=100&connection=lost",
+        "limit=100&behind=true&refusing=true",
+    ] {
+        let mut took = Vec::new();
+        for _ in 0..5 {
+            let begun = OffsetDateTime::now_utc();
+            let answer = rest.ask(&token, &format!("GET /gateways?{query}"), &[], "").await;
+            took.push(OffsetDateTime::now_utc() - begun);
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+        took.sort();
+        println!("{query}: {:.1} ms", took[2].as_seconds_f64() * 1_000.0);
+        assert!(took[2] < Duration::SECOND, "{query}: {took:?}");
+    }
+}
