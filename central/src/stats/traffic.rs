@@ -288,8 +288,9 @@ pub(crate) async fn series(
     span: Span,
     gateways: Option<&[String]>,
 ) -> Result<Vec<(OffsetDateTime, Traffic)>, Error> {
+    // Periods are put into steps here: the arithmetic of times is dear where it is done row by row.
     let rows = sqlx::query!(
-        r#"select (floor(extract(epoch from t.starts_at) / $4::bigint)::bigint) as "bin!",
+        r#"select t.starts_at,
                   sum(t.objects_encrypted)::bigint as "objects_encrypted!",
                   sum(t.bytes_encrypted)::bigint as "bytes_encrypted!",
                   sum(t.objects_plain)::bigint as "objects_plain!", sum(t.bytes_plain)::bigint as "bytes_plain!",
@@ -303,37 +304,35 @@ pub(crate) async fn series(
                   sum(t.upstream_bytes_out)::bigint as "upstream_bytes_out!"
            from traffic_rollups t
            where t.period = $1 and t.starts_at >= $2 and t.starts_at < $3
-             and ($5::text[] is null or t.gateway_id in (select id from gateways where name = any($5)))
-           group by 1 order by 1"#,
+             and ($4::text[] is null or t.gateway_id in (select id from gateways where name = any($4)))
+           group by t.starts_at order by t.starts_at"#,
         span.period.as_str(),
         span.from,
         span.to,
-        span.step,
         gateways
     )
     .fetch_all(db)
     .await
     .map_err(|error| Error::database("read the traffic over time", error))?;
-    rows.into_iter()
-        .map(|row| {
-            let at = OffsetDateTime::from_unix_timestamp(row.bin.saturating_mul(span.step))
-                .map_err(|error| Error::corrupt("traffic_rollups", "starts_at", error))?;
-            let amount = |objects, bytes| Amount { objects, bytes };
-            let traffic = Traffic {
-                encrypted: amount(row.objects_encrypted, row.bytes_encrypted),
-                plain: amount(row.objects_plain, row.bytes_plain),
-                other: amount(row.objects_other, row.bytes_other),
-                out: amount(row.objects_out, row.bytes_out),
-                denied: row.denied,
-                failed: row.failed,
-                kms_calls: row.kms_calls,
-                kms_errors: row.kms_errors,
-                upstream_requests: row.upstream_requests,
-                upstream_errors: row.upstream_errors,
-                upstream_bytes_in: row.upstream_bytes_in,
-                upstream_bytes_out: row.upstream_bytes_out,
-            };
-            Ok((at, traffic))
-        })
-        .collect()
+    let mut steps: Vec<(OffsetDateTime, Traffic)> = Vec::new();
+    for row in rows {
+        let at = floor(row.starts_at, span.step);
+        if steps.last().is_none_or(|(last, _)| *last != at) {
+            steps.push((at, Traffic::default()));
+        }
+        let Some((_, traffic)) = steps.last_mut() else { continue };
+        traffic.encrypted.add(row.objects_encrypted, row.bytes_encrypted);
+        traffic.plain.add(row.objects_plain, row.bytes_plain);
+        traffic.other.add(row.objects_other, row.bytes_other);
+        traffic.out.add(row.objects_out, row.bytes_out);
+        traffic.denied += row.denied;
+        traffic.failed += row.failed;
+        traffic.kms_calls += row.kms_calls;
+        traffic.kms_errors += row.kms_errors;
+        traffic.upstream_requests += row.upstream_requests;
+        traffic.upstream_errors += row.upstream_errors;
+        traffic.upstream_bytes_in += row.upstream_bytes_in;
+        traffic.upstream_bytes_out += row.upstream_bytes_out;
+    }
+    Ok(steps)
 }
