@@ -166,8 +166,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     };
     listeners.spawn(rpc::serve(grpc, app.services.clone(), admission, stop.clone()));
     let (router, token) = (routes::router(app.clone()), stop.clone());
+    let console_connections = config.limits.console_connections;
     listeners.spawn(async move {
-        axum::serve(console, router)
+        axum::serve(routes::Bounded::new(console, console_connections), router)
             .with_graceful_shutdown(token.cancelled_owned())
             .await
             .map_err(|error| Error::internal("the console's listener", error))

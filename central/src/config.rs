@@ -143,6 +143,8 @@ pub struct Limits {
     pub grpc_connections: u32,
     /// `grpc_handshakes`: TLS handshakes at one time. Default 256.
     pub grpc_handshakes: u32,
+    /// `console_connections`: open connections of consoles and of the REST interface. Default 1,024.
+    pub console_connections: u32,
 }
 
 /// `[log]`
@@ -226,6 +228,7 @@ impl Config {
             limits: Limits {
                 grpc_connections: r.value("limits.grpc_connections", 20_000, number(1..=1_000_000)),
                 grpc_handshakes: r.value("limits.grpc_handshakes", 256, number(1..=65_536)),
+                console_connections: r.value("limits.console_connections", 1_024, number(4..=65_536)),
             },
             log: Log { format: r.value("log.format", telemetry::log::Format::Text, format) },
             origins: BTreeMap::new(),
@@ -290,6 +293,7 @@ impl Config {
             ("retention.statistics", ms(&self.retention.statistics)),
             ("limits.grpc_connections", number(self.limits.grpc_connections)),
             ("limits.grpc_handshakes", number(self.limits.grpc_handshakes)),
+            ("limits.console_connections", number(self.limits.console_connections)),
             ("log.format", text(&format)),
         ]
     }
