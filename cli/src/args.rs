@@ -71,9 +71,9 @@ pub(crate) struct DevArgs {
     /// gRPC N+101, metrics N+102. 0: any free ports, any number of gateways.
     #[arg(long, value_name = "N", default_value_t = 9000)]
     pub(crate) port_base: u16,
-    /// Number of gateways: one group over one storage.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) gateways: u16,
+    /// Number of gateways: one group over one storage. Without it one, and four with --demo.
+    #[arg(long, value_name = "N")]
+    pub(crate) gateways: Option<u16>,
     /// A label that Central gives a gateway: NAME:key=value. At a later start it replaces the one of that key; the
     /// gateway's other labels stay.
     #[arg(long, value_name = "NAME:k=v")]
@@ -91,8 +91,22 @@ pub(crate) struct DevArgs {
     /// How often gateways report to Central.
     #[arg(long, value_name = "D", default_value = "1s", value_parser = parse_duration)]
     pub(crate) report_interval: Duration,
+    /// Something to look at: policies in each mode, clients that store and read all the time, a gateway that refuses the
+    /// newest policies, and one that is stopped.
+    #[arg(long)]
+    pub(crate) demo: bool,
     // `--ready-file` is global: for `dev` it says where to write the file, written atomically once everything answers.
 }
+
+impl DevArgs {
+    /// Number of gateways.
+    pub(crate) fn gateways(&self) -> u16 {
+        self.gateways.unwrap_or(if self.demo { DEMO_GATEWAYS } else { 1 })
+    }
+}
+
+/// So many gateways a demonstration takes at least: two that serve, one that refuses, one that is stopped.
+pub(crate) const DEMO_GATEWAYS: u16 = 4;
 
 /// How far a revision must have come.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

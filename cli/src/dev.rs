@@ -8,6 +8,7 @@
 //! `postgres/`, `gateway-N/` (local state), `storage/` (the objects), `rsa-key.pem`, `ports.json`, `logs/`.
 
 mod children;
+mod demo;
 mod postgres;
 mod process;
 mod settings;

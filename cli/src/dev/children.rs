@@ -17,7 +17,7 @@ use super::settings::{
     Addresses, REGION, Secrets, central_addresses, central_file, gateway_addresses, gateway_file, gateway_name, labels,
     reachable, read_addresses, sealing_key,
 };
-use super::{Home, postgres};
+use super::{Home, demo, postgres};
 use crate::args::{DevArgs, DevKms};
 use crate::client::Client;
 use crate::failure::{Context, Failure};
@@ -75,11 +75,46 @@ impl Fleet {
         }
         self.plan.write_ready()?;
         self.plan.greet();
+        let demo = if self.plan.args.demo { self.begin_demo().await? } else { Vec::new() };
+        let resting = demo.last().map(|gateway| gateway.name.as_str());
         // Each on its own: one that cannot come up keeps no other one down.
         let plan = &self.plan;
-        let lives = plan.members.iter().zip(&mut self.children).map(|(member, child)| plan.keep_alive(member, child));
-        futures_util::future::join_all(lives).await;
+        let lives = plan.members.iter().zip(&mut self.children);
+        let lives = lives.filter(|(member, _)| Some(member.spec.name.as_str()) != resting);
+        let lives = futures_util::future::join_all(lives.map(|(member, child)| plan.keep_alive(member, child)));
+        if !demo.is_empty() {
+            return tokio::select! {
+                _ = lives => Ok(()),
+                ended = demo::traffic(&demo, &plan.secrets) => ended,
+            };
+        }
+        lives.await;
         Ok(())
+    }
+
+    /// Makes what a demonstration shows, and stops its last gateway.
+    async fn begin_demo(&mut self) -> Result<Vec<demo::Gateway>, Failure> {
+        let plan = &self.plan;
+        let central = plan.members.iter().find(|member| member.spec.name == "central").and_then(Member::console);
+        let central = central.ok_or_else(|| Failure::refused("Central has no addresses".to_owned()))?;
+        let central = Client::new(&format!("http://{central}"), &plan.secrets.central_token);
+        let gateways: Vec<demo::Gateway> = plan
+            .gateways()
+            .filter_map(|member| {
+                let [s3, console, _] = member.addresses?.map(reachable);
+                let name = member.spec.name.clone();
+                let state = plan.home.data.join(&name);
+                Some(demo::Gateway { name, s3: format!("http://{s3}"), console: format!("http://{console}"), state })
+            })
+            .collect();
+        demo::prepare(&central, &gateways, &plan.secrets).await?;
+        if let (Some(member), Some(child)) = (plan.members.last(), self.children.last_mut()) {
+            member.spec.stop(child).await;
+            member.pid.set(None);
+            say(&format!("{} is stopped, and stays so: a part of the demonstration", member.spec.name));
+        }
+        plan.write_ready()?;
+        Ok(gateways)
     }
 
     /// Stops in reverse order; PostgreSQL last.
@@ -191,7 +226,7 @@ impl Fleet {
         sealing_key(&self.plan.home.sealing.join("gateway.key"))?;
         let client = Client::new(&format!("http://{console}"), &self.plan.secrets.central_token);
         let known = client.pages(&["gateways"], "gateways", "after").await?;
-        for number in 1..=self.plan.args.gateways {
+        for number in 1..=self.plan.args.gateways() {
             let name = gateway_name(number);
             let labels = labels.get(&name).cloned().unwrap_or_default();
             let Plan { args, home, .. } = &self.plan;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Home;
 use super::process::write_private;
-use crate::args::DevArgs;
+use crate::args::{DEMO_GATEWAYS, DevArgs, DevKms};
 use crate::failure::{Context, Failure};
 
 /// The region that clients sign for.
@@ -73,10 +73,16 @@ pub(super) fn sealing_key(path: &Path) -> Result<(), Failure> {
 /// Refuses what cannot work before anything is made.
 pub(super) fn check(args: &DevArgs) -> Result<(), Failure> {
     let usage = |text: String| Err(Failure::Usage(text));
-    if args.gateways == 0 {
+    if args.gateways() == 0 {
         return usage("--gateways: at least one".to_owned());
     }
-    if args.port_base != 0 && args.gateways > 9 {
+    if args.demo && args.gateways() < DEMO_GATEWAYS {
+        return usage(format!("--gateways: at least {DEMO_GATEWAYS} with --demo"));
+    }
+    if args.demo && args.kms == DevKms::None {
+        return usage("--demo needs a KMS: leave --kms out".to_owned());
+    }
+    if args.port_base != 0 && args.gateways() > 9 {
         return usage("--gateways: at most nine, or any number with --port-base 0".to_owned());
     }
     if args.port_base > 65_535 - 102 {
@@ -93,7 +99,7 @@ pub(super) fn labels(args: &DevArgs) -> Result<BTreeMap<String, BTreeMap<String,
         let Some((name, (key, value))) = parts else {
             return Err(Failure::Usage(format!("--gateway-label {text:?}: write NAME:key=value")));
         };
-        if !(1..=args.gateways).any(|number| gateway_name(number) == name) {
+        if !(1..=args.gateways()).any(|number| gateway_name(number) == name) {
             return Err(Failure::Usage(format!("--gateway-label {text:?}: there is no gateway {name:?}")));
         }
         if ![key, value].into_iter().all(policy::is_label_text) {
