@@ -427,3 +427,18 @@ fn tell_first_start(first: &FirstStart, file: Option<&Path>) -> anyhow::Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_of_a_failed_start_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(failed_start(folder.path()), None);
+        let note = FailedStart { at_ms: 5, message: "listen.s3: the port is taken".to_owned() };
+        write_whole(&folder.path().join(FAILED_START), &serde_json::to_string(&note).unwrap()).unwrap();
+        assert_eq!(failed_start(folder.path()), Some(note));
+        assert_eq!(failed_start(folder.path()), None);
+    }
+}

@@ -3,6 +3,7 @@
 mod backend;
 mod bodies;
 mod budget;
+mod copies;
 mod counts;
 mod expect;
 mod gateway;

@@ -394,3 +394,40 @@ pub(super) fn refused(shared: &Shared, identity: &Identity) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(issued_ms: i64) -> Identity {
+        Identity {
+            gateway_id: GatewayId(uuid::Uuid::nil()),
+            name: "one".to_owned(),
+            address: "https://127.0.0.1:9101".parse().unwrap(),
+            key_der: Zeroizing::new(Vec::new()),
+            chain_der: Vec::new(),
+            ca_der: Vec::new(),
+            issued_ms,
+            // A week.
+            not_after_ms: issued_ms + 7 * 86_400_000,
+            token_digest: [0; 32],
+        }
+    }
+
+    #[test]
+    fn attempts_to_renew_one_certificate_come_ever_more_rarely_and_begin_anew_with_the_next() {
+        let (one, next) = (identity(1), identity(2));
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.not_before(&one), None, "the first is made when it is due");
+        let mut bound = FIRST_PAUSE;
+        for attempt in 0..10 {
+            attempts.count(&one);
+            let pause = attempts.not_before(&one).unwrap() - attempts.last.unwrap();
+            assert!(pause >= bound && pause <= 2 * bound, "attempt {attempt}: {pause:?}");
+            bound = (2 * bound).min(LONGEST_PAUSE);
+        }
+        assert_eq!(attempts.not_before(&next), None);
+        attempts.count(&next);
+        assert!(attempts.not_before(&next).unwrap() - attempts.last.unwrap() <= 2 * FIRST_PAUSE);
+    }
+}
