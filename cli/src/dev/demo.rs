@@ -133,13 +133,13 @@ pub(super) async fn prepare(central: &Client, gateways: &[Gateway], secrets: &Se
     if policies["policies"].as_array().is_some_and(|all| all.iter().any(|policy| policy["name"] == NEWEST)) {
         central.call(Method::DELETE, &["policies", NEWEST], &[], None, None).await?;
     }
-    central.post_text(&["policy-set"], &[], POLICIES.to_owned(), None).await?;
+    central.post_text(&["policy-set", "apply"], &[], POLICIES.to_owned(), None).await?;
     effective(central).await?;
     // From here on what it receives cannot be written down, and a gateway does not go by what it would lose.
     for slot in SLOTS {
         make(&refuser.state.join("policies").join(slot))?;
     }
-    central.post_text(&["policy-set"], &[], ONE_MORE.to_owned(), None).await.map(drop)
+    central.post_text(&["policy-set", "apply"], &[], ONE_MORE.to_owned(), None).await.map(drop)
 }
 
 const NEWEST: &str = "invoices-are-encrypted";
