@@ -40,7 +40,7 @@ export function GatewayDetail() {
               Change labels
             </Button>
             {ordersIn(gateway.state).map((one) => (
-              <Button key={one} variant={one === 'retire' ? 'outline' : 'default'} color={one === 'retire' ? 'red.9' : undefined} onClick={() => setOrder(one)}>
+              <Button key={one} variant="default" c={one === 'retire' ? 'var(--sg-bad)' : undefined} onClick={() => setOrder(one)}>
                 {VERBS[one]}
               </Button>
             ))}

@@ -50,7 +50,7 @@ export function PolicyDetail() {
       actions={
         edits &&
         policy && (
-          <Button variant="outline" color="red.9" onClick={() => setDeleting(true)}>
+          <Button variant="default" c="var(--sg-bad)" onClick={() => setDeleting(true)}>
             Delete
           </Button>
         )

@@ -27,7 +27,7 @@ export function Settings() {
         <Panel
           title="Lineage of the policies"
           aside={
-            <Button size="xs" variant="outline" color="red.9" onClick={() => setBeginning(true)} disabled={!head.data}>
+            <Button size="xs" variant="default" c="var(--sg-bad)" onClick={() => setBeginning(true)} disabled={!head.data}>
               Begin a new lineage
             </Button>
           }

@@ -56,7 +56,7 @@ export function Kms() {
                     <Button size="xs" variant="default" onClick={() => setOpen({ is: 'rotate', kms })}>
                       Rotate<span className="sg-hidden"> {kms.id}</span>
                     </Button>
-                    <Button size="xs" variant="outline" color="red.9" onClick={() => setOpen({ is: 'remove', kms })}>
+                    <Button size="xs" variant="default" c="var(--sg-bad)" onClick={() => setOpen({ is: 'remove', kms })}>
                       Remove<span className="sg-hidden"> {kms.id}</span>
                     </Button>
                   </Group>
