@@ -122,10 +122,15 @@ impl Error {
 
     /// The response. `resource` is the path that was asked for.
     pub fn response(&self, resource: &str, request_id: &str) -> Response<Body> {
+        self.response_of(self.code, resource, request_id)
+    }
+
+    /// The same with another code.
+    pub fn response_of(&self, code: &str, resource: &str, request_id: &str) -> Response<Body> {
         let xml = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>\
              <Resource>{}</Resource><RequestId>{}</RequestId></Error>",
-            self.code,
+            escape(code),
             escape(&self.message),
             escape(resource),
             escape(request_id)

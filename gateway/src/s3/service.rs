@@ -29,6 +29,9 @@ pub(super) struct Service {
     verified: S3Service,
 }
 
+/// The longest refusal of s3s that is read, in bytes.
+const MAX_REFUSAL: usize = 64 << 10;
+
 /// Names a request in the log and to its client.
 #[derive(Clone)]
 struct RequestId(String);
@@ -115,16 +118,12 @@ impl Service {
         request.extensions_mut().insert(note.clone());
         match self.verified.call(request).await {
             Ok(response) => {
-                let mut noted = note.lock();
-                if noted.operation.is_empty()
-                    && noted.code.is_empty()
-                    && let Some(body) = response.body().bytes()
-                {
-                    // Refused by s3s, which says so in a short document only.
-                    noted.code = super::multipart::field(&body, b"Code").unwrap_or_default().into();
-                }
-                drop(noted);
-                response.map(|body| body.map_err(Into::into).boxed_unsync())
+                let by_s3s = {
+                    let noted = note.lock();
+                    noted.operation.is_empty() && noted.code.is_empty() && !response.status().is_success()
+                };
+                let response = response.map(|body| body.map_err(Into::into).boxed_unsync());
+                if by_s3s { worded(response, &path, id, note).await } else { response }
             }
             Err(error) => {
                 let error =
@@ -135,6 +134,32 @@ impl Service {
             }
         }
     }
+}
+
+/// A refusal of s3s, which says so in a short document without words for a person.
+async fn worded(response: Response<Body>, path: &str, id: &str, note: &Note) -> Response<Body> {
+    let (head, body) = response.into_parts();
+    let body = upstream::collect(body, MAX_REFUSAL).await.ok().flatten().unwrap_or_default();
+    let said = |name: &[u8]| super::multipart::field(&body, name).filter(|text| !text.is_empty());
+    let code = said(b"Code").unwrap_or_else(|| "InvalidRequest".to_owned());
+    note.lock().code = code.clone().into();
+    let words = match code.as_str() {
+        "SignatureDoesNotMatch" => {
+            "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+        }
+        "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
+        "RequestTimeTooSkewed" => "The difference between the request time and the current time is too large.",
+        "AccessDenied" => "Access Denied",
+        _ => "The request is malformed, or its signature cannot be verified.",
+    };
+    let message = said(b"Message").unwrap_or_else(|| words.to_owned());
+    // The code may be any of S3's, and the document is written as ours are.
+    let mut worded = Error::new(head.status, "", message).response_of(&code, path, id);
+    for (name, value) in &head.headers {
+        worded.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    worded.headers_mut().remove(http::header::CONTENT_LENGTH);
+    worded
 }
 
 /// What must not reach s3s.

@@ -49,6 +49,22 @@ async fn wrong_checksums_are_refused_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn who_signs_wrongly_is_told_what_is_wrong() {
+    let storage = Storage::new();
+    let gateway = Gateway::start(&storage, "one").await;
+    for (credential, code, words) in [
+        ((ADMIN.0, "another secret"), "SignatureDoesNotMatch", "does not match the signature you provided"),
+        (("AKNOBODY", "any secret"), "InvalidAccessKeyId", "does not exist in our records"),
+    ] {
+        let answer = gateway.client(credential).send(Method::GET, "plain", "k", &[], &[], b"").await;
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, code));
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains(words) && text.contains("<RequestId>"), "{text}");
+    }
+    gateway.end().await;
+}
+
+#[tokio::test]
 async fn headers_of_ours_are_refused() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
