@@ -49,7 +49,7 @@ pub(crate) async fn present(db: &PgPool, heartbeat: Duration) -> Result<(Vec<Fou
                from inventories i
                join gateways g on g.id = i.gateway_id
                cross join lateral jsonb_to_recordset(i.content -> 'kms') as k (id text, state text)
-               where k.state <> 'ready' and g.state <> 'retired'
+               where k.state <> 'ok' and g.state <> 'retired'
                union all
                select 'statistics-gap', g.name, '', max(s.gap_at)
                from report_series s join gateways g on g.id = s.gateway_id

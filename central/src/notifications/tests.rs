@@ -21,7 +21,7 @@ const FLEET: &[&str] = &[
      from gateways g where name in ('expiring', 'fine')",
     "insert into inventories (storage_id, gateway_id, taken_at, content)
      select gen_random_uuid(), id, now(),
-            '{\"buckets\": [], \"backends\": [], \"kms\": [{\"id\": \"vault-hr\", \"state\": \"failing\"}, {\"id\": \"ok\", \"state\": \"ready\"}]}'
+            '{\"buckets\": [], \"backends\": [], \"kms\": [{\"id\": \"vault-hr\", \"state\": \"error\"}, {\"id\": \"ok\", \"state\": \"ok\"}]}'
      from gateways where name = 'kms'",
     "insert into report_series (gateway_id, series, gap_at)
      select id, id, now() - case name when 'gap' then interval '1 day' else interval '8 days' end

@@ -133,7 +133,7 @@ pub(super) struct Kms {
 pub(super) async fn kms(tx: &mut Tx, names: Option<&[String]>) -> Result<Kms, Error> {
     sqlx::query_as!(
         Kms,
-        r#"select count(*) as "total!", count(*) filter (where k.state = 'ready') as "healthy!"
+        r#"select count(*) as "total!", count(*) filter (where k.state = 'ok') as "healthy!"
            from inventories i
            cross join lateral jsonb_to_recordset(i.content -> 'kms') as k (state text)
            where $1::text[] is null

@@ -72,7 +72,7 @@ fn inventory(storage_id: StorageId, factor: u64) -> Inventory {
         storage_id,
         taken_ms: OffsetDateTime::now_utc().unix_timestamp() * 1_000,
         buckets: vec![bucket("photos", true, true), bucket("invoices", false, false)],
-        kms: vec![kms("main", "ready"), kms("old", "failing")],
+        kms: vec![kms("main", "ok"), kms("old", "error")],
         backends: Vec::new(),
     }
 }
@@ -196,8 +196,8 @@ async fn from_rows(rest: &Rest, token: &str, of: &str) -> BTreeMap<&'static str,
         .flat_map(|inventory| inventory["content"]["kms"].as_array().expect("a list").clone())
         .collect();
     told.insert("kms.total", kms.len() as u64);
-    told.insert("kms.healthy", number(&kms, "state", "ready"));
-    told.insert("kms.failing", kms.len() as u64 - number(&kms, "state", "ready"));
+    told.insert("kms.healthy", number(&kms, "state", "ok"));
+    told.insert("kms.failing", kms.len() as u64 - number(&kms, "state", "ok"));
     let calls = rows(rest, token, &format!("/stats/kms?{of}"), "rows").await;
     told.insert("kms.calls", sum(&calls, "calls"));
     let failed: Vec<_> = calls.into_iter().filter(|row| row["result"] == "error").collect();
