@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use tests::{Dev, python, wait_for};
+use tests::{Dev, Target, python, wait_for};
 
 const MARKER: &str = "MARKER-of-the-plaintext-4711";
 
@@ -63,6 +63,11 @@ fn a_policy_from_central_encrypts_what_an_ordinary_client_stores_and_the_key_alo
                 && row["objects"] == 1
         };
         rows.iter().find(counted).map(|_| ())
+    })?;
+    // And the overview calls the KMS well that encrypted it.
+    wait_for("the overview has the KMS", || {
+        let kms = dev.rest(Target::Central, "GET", "/overview", &[], "").ok()?.json()["kms"].take();
+        (kms["total"] == 1 && kms["healthy"] == 1 && kms["failing"] == 0).then_some(())
     })?;
 
     dev.sealgate_json(&["policy", "delete", "payroll", "--wait", "effective"])?;
