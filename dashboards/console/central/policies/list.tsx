@@ -18,7 +18,7 @@ import { ConvergencePanel } from './convergence';
 import { policiesQuery } from './data';
 import { MODES, policiesRoute } from './route';
 
-type Line = Schemas['Line'] & { readonly hits: number | undefined };
+type Line = Omit<Schemas['Line'], 'hits'> & { readonly hits: number | undefined };
 
 /** How good a mode is: what is only counted protects nothing. */
 const TONES: Readonly<Record<string, 'good' | 'warn' | 'idle'>> = { enforce: 'good', audit: 'warn', disabled: 'idle' };
