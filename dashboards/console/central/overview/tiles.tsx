@@ -1,9 +1,8 @@
-import { Title } from '@mantine/core';
 import { bytes, count, plural, share } from '@frame/format';
 import { State } from '@frame/parts/State';
+import { Tile } from '@frame/parts/Tile';
 import { Time } from '@frame/parts/Time';
-import { Link, type LinkProps } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { Link } from '@tanstack/react-router';
 
 import type { Schemas } from '../api';
 import { ENCRYPTED, PLAIN } from '../figures/data';
@@ -80,24 +79,5 @@ export function Tiles({ of, only }: Props) {
         </span>
       </Tile>
     </div>
-  );
-}
-
-interface TileProps {
-  readonly name: string;
-  readonly value: string;
-  readonly link: Pick<LinkProps, 'to' | 'search'>;
-  readonly children?: ReactNode;
-}
-
-function Tile({ name, value, link, children }: TileProps) {
-  return (
-    <section className="sg-tile" aria-label={name}>
-      <Title order={2}>{name}</Title>
-      <div className="sg-big">
-        <Link {...link}>{value}</Link>
-      </div>
-      <div className="sg-below">{children}</div>
-    </section>
   );
 }

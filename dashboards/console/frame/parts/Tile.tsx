@@ -1,0 +1,24 @@
+import { Title } from '@mantine/core';
+import { Link, type LinkProps } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+
+interface TileProps {
+  readonly name: string;
+  readonly value: string;
+  readonly link: Pick<LinkProps, 'to' | 'search' | 'hash'>;
+  /** Below: what else is to be said of it. */
+  readonly children?: ReactNode;
+}
+
+/** A number under its name, which leads to the rows that it is made of. */
+export function Tile({ name, value, link, children }: TileProps) {
+  return (
+    <section className="sg-tile" aria-label={name}>
+      <Title order={2}>{name}</Title>
+      <div className="sg-big">
+        <Link {...link}>{value}</Link>
+      </div>
+      <div className="sg-below">{children}</div>
+    </section>
+  );
+}
