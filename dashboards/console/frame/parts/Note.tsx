@@ -59,7 +59,9 @@ export function Failure({ error, again }: { readonly error: unknown; readonly ag
 export function Empty({ title, children, action }: { readonly title: string; readonly children?: ReactNode; readonly action?: ReactNode }) {
   return (
     <div className="sg-empty">
-      <Title order={3}>{title}</Title>
+      <Title order={2} size="h3">
+        {title}
+      </Title>
       {children !== undefined && <p>{children}</p>}
       {action}
     </div>
