@@ -172,7 +172,9 @@ export function DataTable<Row>(props: Props<Row>) {
           <span role="status" style={{ flex: 1 }}>
             {more?.has === true
               ? `${count(rows.length)}${total === undefined ? '' : ` of ${count(total)}`} ${what} loaded; scroll for more`
-              : `${count(rows.length)} ${what}`}
+              : rows.length === 1
+                ? '1 row'
+                : `${count(rows.length)} ${what}`}
           </span>
           {exportError !== null && <Failure error={exportError} />}
           <Button

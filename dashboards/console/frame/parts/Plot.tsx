@@ -65,7 +65,7 @@ export function Plot({ title, times, lines, format }: Props) {
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
         axes: [
-          { ...axis, space: 72, values: (_plot, marks) => marks.map((mark) => moment(mark, latest.current.data[0])) },
+          { ...axis, size: 26, space: 72, values: (_plot, marks) => marks.map((mark) => moment(mark, latest.current.data[0])) },
           { ...axis, size: 74, space: 34, values: (_plot, marks) => marks.map((mark) => latest.current.format(mark)) },
         ],
         series: [
