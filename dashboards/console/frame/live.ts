@@ -8,6 +8,13 @@ export type Live = 'live' | 'asking';
 /** The one of this page. */
 export const live = new Store<Live>('asking');
 
+declare module '@tanstack/react-query' {
+  interface Register {
+    /** `also`: further topics that make a query stale, besides the first word of its key. */
+    queryMeta: { readonly also?: readonly string[] };
+  }
+}
+
 const EVENTS = '/api/v1/events';
 const SHORTEST_MS = 1_000;
 const LONGEST_MS = 30_000;
@@ -23,7 +30,8 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
   let timer: number | undefined;
   let pause = SHORTEST_MS;
 
-  const refresh = (topic: string) => void queries.invalidateQueries({ queryKey: [topic] });
+  const refresh = (topic: string) =>
+    void queries.invalidateQueries({ predicate: (query) => query.queryKey[0] === topic || query.meta?.also?.includes(topic) === true });
   const open = () => {
     source = new EventSource(EVENTS);
     source.onopen = () => {

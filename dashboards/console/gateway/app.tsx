@@ -11,7 +11,7 @@ export const app: Application = {
     secret: 'API token',
     hint: 'The token was printed, or written to first_admin.file, when the first gateway of the group was started. It is not kept in the browser.',
   },
-  topics: ['gateway', 'kms', 'buckets', 'credentials', 'policies', 'log'],
+  topics: ['group', 'policies', 'central', 'statistics', 'log'],
   who: whoIsIn,
   enter,
   leave,
