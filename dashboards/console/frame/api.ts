@@ -6,7 +6,7 @@ import { answered, silent } from './reach';
 import { again } from './session';
 
 /** Set on each request: a page of another site cannot send it without asking first. */
-const OWN_HEADER = 'X-Sealgate-Request';
+export const OWN_HEADER = 'X-Sealgate-Request';
 
 const SESSION = '/api/v1/session';
 
@@ -24,11 +24,16 @@ export async function send(request: Request): Promise<Response> {
 
 async function once(request: Request): Promise<Response> {
   request.headers.set(OWN_HEADER, '1');
+  return judged(() => fetch(request), request.signal);
+}
+
+/** What an attempt brought; where the service cannot be reached or cannot serve, the whole page is told. */
+export async function judged(attempt: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(request);
+    response = await attempt();
   } catch (error) {
-    if (request.signal.aborted) throw error;
+    if (signal.aborted) throw error;
     silent();
     throw new Unreachable();
   }
