@@ -6,9 +6,16 @@ import { dashboardRoute } from './dashboard/route';
 import { kmsRoute } from './kms/route';
 import { policiesRoute } from './policies/route';
 import { root } from './root';
+import { settingsRoute } from './settings/route';
 
 /** Every page, one line a folder; the sidebar has their order. */
-const tree = root.addChildren([dashboardRoute, kmsRoute, policiesRoute, bucketsRoute]);
+const tree = root.addChildren([
+  dashboardRoute,
+  bucketsRoute,
+  kmsRoute,
+  policiesRoute,
+  settingsRoute,
+]);
 
 /** The way from addresses to pages. */
 export const router = createRouter({ routeTree: tree, defaultErrorComponent: PageError, defaultPreload: 'intent', scrollRestoration: false });

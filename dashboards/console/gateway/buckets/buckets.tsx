@@ -1,4 +1,4 @@
-import { Switch, TextInput } from '@mantine/core';
+import { Button, Switch, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
 import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
@@ -6,34 +6,38 @@ import { Confirm } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
-import { State } from '@frame/parts/State';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 
-import { api, type Schemas } from '../api';
+import { api } from '../api';
+import { type Bucket, bucketsQuery } from './data';
 import { bucketsRoute } from './route';
-
-type Bucket = Schemas['BucketStatus'];
+import { BucketSettings } from './settings';
+import { Because, Effective } from './why';
 
 const known = (value: number | null | undefined): string => (value === null || value === undefined ? 'not known' : count(value));
-
-/** What asks for encryption, for whoever does not know the interface's words. */
-const why = (bucket: Bucket): string => (bucket.because === '' ? 'nothing asks for it' : bucket.because.replace('toggle', 'its switch').replace('floor', 'the gateway’s floor'));
 
 /** The buckets: their switch, whether new objects are encrypted, and why. */
 export function Buckets() {
   const search = bucketsRoute.useSearch();
   const navigate = bucketsRoute.useNavigate();
-  const list = useQuery({
-    queryKey: ['buckets', 'list'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/buckets', { signal })),
-    refetchInterval: useAskEvery(),
-  });
+  const list = useQuery({ ...bucketsQuery(), refetchInterval: useAskEvery() });
   const [turning, setTurning] = useState<Bucket | null>(null);
+  const [setting, setSetting] = useState<Bucket | null>(null);
   const rows = useMemo(() => list.data?.buckets.filter((bucket) => bucket.bucket.toLowerCase().includes(search.q?.toLowerCase() ?? '')), [list.data, search.q]);
   const columns: readonly Column<Bucket>[] = [
-    { id: 'bucket', head: 'Bucket', value: (row) => row.bucket, cell: (row) => row.bucket },
+    {
+      id: 'bucket',
+      head: 'Bucket',
+      value: (row) => row.bucket,
+      cell: (row) => (
+        <Link to="/objects" search={{ bucket: row.bucket }}>
+          {row.bucket}
+        </Link>
+      ),
+    },
     {
       id: 'switch',
       head: 'Encryption',
@@ -44,11 +48,20 @@ export function Buckets() {
       id: 'effective',
       head: 'New objects',
       value: (row) => (row.effective ? 'encrypted' : 'stored as they are'),
-      cell: (row) => <State tone={row.effective ? 'good' : 'idle'}>{row.encrypt ? 'encrypted' : row.effective ? 'encrypted where a policy says so' : 'stored as they are'}</State>,
+      cell: (row) => <Effective of={row} />,
     },
-    { id: 'because', head: 'Because of', value: (row) => row.because, cell: why },
+    { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => <Because of={row} /> },
     { id: 'encrypted', head: 'Encrypted', hint: 'Objects known to be stored encrypted', align: 'right', value: (row) => row.objects_encrypted, cell: (row) => known(row.objects_encrypted) },
     { id: 'plain', head: 'Plain', hint: 'Objects known to be stored as they are', align: 'right', value: (row) => row.objects_plain, cell: (row) => known(row.objects_plain) },
+    {
+      id: 'actions',
+      head: 'Change',
+      cell: (row) => (
+        <Button size="compact-xs" variant="default" onClick={() => setSetting(row)}>
+          Settings<span className="sg-hidden"> of {row.bucket}</span>
+        </Button>
+      ),
+    },
   ];
   return (
     <Page title="Buckets" lead="Where switch, policy and client disagree, encryption wins.">
@@ -71,6 +84,7 @@ export function Buckets() {
         />
       </div>
       {turning && <Turn bucket={turning} onClose={() => setTurning(null)} />}
+      {setting && <BucketSettings bucket={setting} onClose={() => setSetting(null)} />}
     </Page>
   );
 }
@@ -82,7 +96,7 @@ function Turn({ bucket, onClose }: { readonly bucket: Bucket; readonly onClose: 
     onSuccess: async (now) => {
       tell.done(`Encryption of ${now.bucket} is ${now.encrypt ? 'on' : 'off'}`);
       onClose();
-      await queries.invalidateQueries({ queryKey: ['buckets'] });
+      await queries.invalidateQueries({ queryKey: ['group'] });
     },
   });
   return (

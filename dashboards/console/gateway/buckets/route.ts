@@ -8,6 +8,6 @@ export const bucketsRoute = createRoute({
   getParentRoute: () => root,
   path: '/buckets',
   validateSearch: (raw: Record<string, unknown>): { readonly q?: string; readonly sort?: string } => ({ q: text(raw, 'q'), sort: text(raw, 'sort') }),
-  staticData: { page: { title: 'Buckets', group: 'Storage', icon: IconBucket, words: 'encryption toggle effective why' } },
+  staticData: { page: { title: 'Buckets', group: 'Storage', icon: IconBucket, words: 'encryption toggle effective why anonymous settings' } },
   component: lazyRouteComponent(() => import('./buckets'), 'Buckets'),
 });
