@@ -8,4 +8,9 @@ export type Kms = Schemas['Kms'];
 
 /** Every KMS. */
 export const kmsQuery = () =>
-  queryOptions({ queryKey: ['kms', 'list'], queryFn: ({ signal }) => read(api.GET('/api/v1/kms', { signal })) });
+  queryOptions({
+    queryKey: ['group', 'kms'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/kms', { signal })),
+    // The objects that need each are counted.
+    meta: { also: ['statistics'] },
+  });

@@ -1,21 +1,39 @@
-import { Button, FileInput, Group, Modal, PasswordInput, SegmentedControl, Select, Stack, TextInput } from '@mantine/core';
+import { Button, FileInput, Group, Modal, PasswordInput, SegmentedControl, Select, Stack, Switch, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
 import { Failure, Note } from '@frame/parts/Note';
+import { Problem } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 
 import { api } from '../api';
+import { Backup } from './backup';
+import type { Kms } from './data';
 
-const SIZES = ['3072', '4096', '8192'] as const;
+const SIZES = [
+  { value: '3072', label: '3,072 bits' },
+  { value: '4096', label: '4,096 bits' },
+  { value: '8192', label: '8,192 bits; slow to make and to use' },
+];
+
+interface Props {
+  /** A KMS that gets a newer key; absent: a new one. */
+  readonly rotate?: Kms;
+  /** The one that new objects are encrypted under now. */
+  readonly active: string | undefined;
+  readonly onClose: () => void;
+}
 
 /** Adds a KMS, or gives one a newer key: from a file, or made in place. */
-export function KeyForm({ rotate, onClose }: { readonly rotate?: string; readonly onClose: () => void }) {
+export function KeyForm({ rotate, active, onClose }: Props) {
   const [id, setId] = useState('');
   const [from, setFrom] = useState('file');
   const [file, setFile] = useState<File | null>(null);
   const [passphrase, setPassphrase] = useState('');
   const [bits, setBits] = useState<string>('4096');
+  const [activate, setActivate] = useState(active === undefined);
+  const [replace, setReplace] = useState(false);
+  const [made, setMade] = useState<Kms | null>(null);
   const queries = useQueryClient();
   const saving = useMutation({
     mutationFn: async () => {
@@ -23,15 +41,19 @@ export function KeyForm({ rotate, onClose }: { readonly rotate?: string; readonl
       const secret = passphrase === '' ? undefined : passphrase;
       if (rotate !== undefined) {
         const body = pem === undefined ? { generate: Number(bits) } : { pem, passphrase: secret };
-        return read(api.POST('/api/v1/kms/{id}/rotate', { params: { path: { id: rotate } }, body }));
+        return read(api.POST('/api/v1/kms/{id}/rotate', { params: { path: { id: rotate.id } }, body }));
       }
-      if (pem === undefined) return read(api.POST('/api/v1/kms/generate', { body: { id: id.trim(), bits: Number(bits) } }));
-      return read(api.POST('/api/v1/kms', { body: { id: id.trim(), provider: 'rsa', pem, passphrase: secret } }));
+      if (pem === undefined) return read(api.POST('/api/v1/kms/generate', { body: { id: id.trim(), bits: Number(bits), activate } }));
+      return read(api.POST('/api/v1/kms', { body: { id: id.trim(), provider: 'rsa', pem, passphrase: secret, activate, replace_key: replace } }));
     },
     onSuccess: async (kms) => {
-      tell.done(rotate === undefined ? `${kms.id} is added` : `${kms.id} has a newer key`);
-      onClose();
-      await queries.invalidateQueries();
+      if (from === 'make') {
+        setMade(kms);
+      } else {
+        tell.done(rotate === undefined ? `${kms.id} is added` : `${kms.id} has a newer key`);
+        onClose();
+      }
+      await queries.invalidateQueries({ queryKey: ['group'] });
     },
   });
   const ready = (rotate !== undefined || id.trim() !== '') && (from === 'make' || file !== null);
@@ -39,12 +61,15 @@ export function KeyForm({ rotate, onClose }: { readonly rotate?: string; readonl
     event.preventDefault();
     if (ready) saving.mutate();
   };
+  if (made) return <Backup of={made} onClose={onClose} />;
+  // Objects are known under the same ID and another key: the service says so, and takes it if that is meant.
+  const other = rotate === undefined && from === 'file' && saving.error instanceof Problem && 'known_objects' in saving.error.more;
   return (
-    <Modal opened onClose={onClose} title={rotate === undefined ? 'Add a KMS' : `Rotate ${rotate}`} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal opened onClose={onClose} title={rotate === undefined ? 'Add a KMS' : `Rotate ${rotate.id}`} closeButtonProps={{ 'aria-label': 'Close' }}>
       <form onSubmit={submit}>
         <Stack gap="sm">
           {rotate === undefined ? (
-            <TextInput label="KMS ID" description="Written into each object that is encrypted under it" required data-autofocus value={id} onChange={(event) => setId(event.currentTarget.value)} />
+            <TextInput label="KMS ID" description="Written into each object that is encrypted under it" required data-autofocus autoComplete="off" spellCheck={false} value={id} onChange={(event) => setId(event.currentTarget.value)} />
           ) : (
             <Note>New objects are encrypted under the newer key. The older ones stay, for what was encrypted under them.</Note>
           )}
@@ -71,11 +96,29 @@ export function KeyForm({ rotate, onClose }: { readonly rotate?: string; readonl
             </>
           ) : (
             <>
-              <Select label="Bits" allowDeselect={false} value={bits} data={SIZES} onChange={(value) => setBits(value ?? '4096')} />
-              <Note tone="warn">A key that is made here is kept by the gateways alone, sealed in their storage. If the storage or the sealing key is lost, what was encrypted under it is lost.</Note>
+              <Select label="Length" allowDeselect={false} value={bits} data={SIZES} onChange={(value) => setBits(value ?? '4096')} />
+              <Note tone="warn">
+                A key that is made here never leaves the gateways: you get no copy of it. It is kept sealed in their storage, and backed up with that. To have a copy of your own, make the key yourself and upload it.
+              </Note>
             </>
           )}
+          {rotate === undefined && (
+            <Switch
+              label="Activate it"
+              description={active === undefined ? 'No KMS is active, so nothing can be encrypted yet.' : `New objects are encrypted under it, in place of ${active}.`}
+              checked={activate}
+              onChange={(event) => setActivate(event.currentTarget.checked)}
+            />
+          )}
           {saving.isError && <Failure error={saving.error} />}
+          {other && (
+            <Switch
+              label="Add it although it is another key"
+              description="Objects that were encrypted under the same ID and the former key stay unreadable."
+              checked={replace}
+              onChange={(event) => setReplace(event.currentTarget.checked)}
+            />
+          )}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={onClose}>
               Cancel

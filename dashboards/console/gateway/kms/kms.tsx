@@ -8,6 +8,7 @@ import { Page, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
+import { explain } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -15,14 +16,19 @@ import { useState } from 'react';
 import { api } from '../api';
 import { type Kms as One, kmsQuery } from './data';
 import { KeyForm } from './form';
+import { Remove, RemoveVersion } from './remove';
 
-type Open = { readonly is: 'add' } | { readonly is: 'rotate' | 'activate' | 'remove'; readonly kms: One };
+type Open =
+  | { readonly is: 'add' }
+  | { readonly is: 'rotate' | 'activate' | 'remove'; readonly kms: One }
+  | { readonly is: 'version'; readonly kms: One; readonly version: One['keys'][number] };
 
 /** Where the group's key encryption keys come from. */
 export function Kms() {
   const list = useQuery({ ...kmsQuery(), refetchInterval: useAskEvery() });
   const [open, setOpen] = useState<Open | null>(null);
   const shut = () => setOpen(null);
+  const active = list.data?.kms.find((kms) => kms.active)?.id;
   const add = <Button onClick={() => setOpen({ is: 'add' })}>Add a KMS</Button>;
   return (
     <Page title="KMS" lead="The master keys under which objects are encrypted. All gateways of the group share them." actions={add}>
@@ -31,7 +37,7 @@ export function Kms() {
           <Stack gap="sm">
             {all.length > 0 && (
               <Note tone="warn" title="Keep your own copy of each key">
-                Without its key, what was encrypted under it cannot be read by anybody. The gateway keeps the key sealed and never shows it again.
+                Without its key, what was encrypted under it cannot be read by anybody. The gateway keeps the key sealed and never shows it again: keep the file that you uploaded. A key that was made in place is backed up with the system bucket and the sealing key of the gateways.
               </Note>
             )}
             {all.length === 0 && (
@@ -48,6 +54,7 @@ export function Kms() {
                 flush
                 aside={
                   <Group gap={6}>
+                    <Test kms={kms} />
                     {!kms.active && (
                       <Button size="xs" onClick={() => setOpen({ is: 'activate', kms })}>
                         Activate<span className="sg-hidden"> {kms.id}</span>
@@ -62,21 +69,32 @@ export function Kms() {
                   </Group>
                 }
               >
-                <div className="sg-body">
-                  <State tone={kms.state === 'ok' ? 'good' : 'bad'}>{kms.state === 'ok' ? 'can be used' : `cannot be used: ${kms.error ?? 'see the log'}`}</State>{' '}
-                  {kms.active && <Tag tone="accent">active: new objects are encrypted under it</Tag>} <Tag>{kms.provider}</Tag>{' '}
-                  {kms.known_objects === null || kms.known_objects === undefined ? 'How many objects need it is not known.' : `${count(kms.known_objects)} objects are known to need it.`}
-                </div>
+                <Group className="sg-body" gap={8}>
+                  <State tone={kms.state === 'ok' ? 'good' : 'bad'}>{kms.state === 'ok' ? 'can be used' : `cannot be used: ${kms.error ?? 'see the log'}`}</State>
+                  {kms.active && <Tag tone="accent">active: new objects are encrypted under it</Tag>} <Tag>{kms.provider.toUpperCase()}</Tag>
+                  {kms.known_objects === null || kms.known_objects === undefined ? <span>How many objects need it is not known.</span> : <span>{count(kms.known_objects)} objects are known to need it.</span>}
+                </Group>
                 <Small
-                  head={['Version', 'Key', 'Bits', 'Added']}
+                  head={['Version', 'Key', 'Length', 'Added', 'Change']}
                   none="It has no key."
                   rows={kms.keys.map((key) => [
                     <>
                       {key.number} {key.active && <Tag tone="accent">newest</Tag>}
                     </>,
                     <code key="key">{key.key}</code>,
-                    count(key.bits),
+                    `${count(key.bits)} bits`,
                     <Time key="added" at={key.added} />,
+                    key.active ? (
+                      ''
+                    ) : (
+                      <Button key="remove" size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setOpen({ is: 'version', kms, version: key })}>
+                        Remove
+                        <span className="sg-hidden">
+                          {' '}
+                          version {key.number} of {kms.id}
+                        </span>
+                      </Button>
+                    ),
                   ])}
                 />
               </Panel>
@@ -84,10 +102,11 @@ export function Kms() {
           </Stack>
         )}
       </Shown>
-      {open?.is === 'add' && <KeyForm onClose={shut} />}
-      {open?.is === 'rotate' && <KeyForm rotate={open.kms.id} onClose={shut} />}
+      {open?.is === 'add' && <KeyForm active={active} onClose={shut} />}
+      {open?.is === 'rotate' && <KeyForm rotate={open.kms} active={active} onClose={shut} />}
       {open?.is === 'activate' && <Activate kms={open.kms} onClose={shut} />}
       {open?.is === 'remove' && <Remove kms={open.kms} onClose={shut} />}
+      {open?.is === 'version' && <RemoveVersion kms={open.kms} version={open.version} onClose={shut} />}
     </Page>
   );
 }
@@ -99,7 +118,7 @@ function Activate({ kms, onClose }: { readonly kms: One; readonly onClose: () =>
     onSuccess: async () => {
       tell.done(`${kms.id} is active`);
       onClose();
-      await queries.invalidateQueries();
+      await queries.invalidateQueries({ queryKey: ['group'] });
     },
   });
   return (
@@ -115,28 +134,16 @@ function Activate({ kms, onClose }: { readonly kms: One; readonly onClose: () =>
   );
 }
 
-function Remove({ kms, onClose }: { readonly kms: One; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const removing = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/kms/{id}', { params: { path: { id: kms.id }, query: { confirm: kms.id } } })),
-    onSuccess: async () => {
-      tell.done(`${kms.id} is removed`);
-      onClose();
-      await queries.invalidateQueries();
-    },
+/** Has the gateway wrap and unwrap a key, and says how that went. */
+function Test({ kms }: { readonly kms: One }) {
+  const testing = useMutation({
+    mutationFn: () => read(api.POST('/api/v1/kms/{id}/probe', { params: { path: { id: kms.id } } })),
+    onSuccess: (found) => tell.done(`${kms.id} works`, `A key was wrapped and unwrapped in ${count(found.duration_ms)} ms.`),
+    onError: (error) => tell.failed(`${kms.id} does not work`, explain(error)),
   });
-  const known = kms.known_objects === null || kms.known_objects === undefined ? 'An unknown number of objects needs' : `${count(kms.known_objects)} objects are known to need`;
   return (
-    <Confirm
-      title={`Remove ${kms.id}?`}
-      impact={`${known} it, and there may be others. None of them can be read without it, until it is added again from your own copy of the key.${kms.active ? ' It is the active one: after that, nothing can be encrypted, and writes that must be are refused.' : ''}`}
-      word={kms.id}
-      verb="Remove"
-      danger
-      busy={removing.isPending}
-      error={removing.error}
-      onConfirm={() => removing.mutate()}
-      onClose={onClose}
-    />
+    <Button size="xs" variant="default" loading={testing.isPending} onClick={() => testing.mutate()}>
+      Test<span className="sg-hidden"> {kms.id}</span>
+    </Button>
   );
 }
