@@ -4,6 +4,7 @@ import { createRouter } from '@tanstack/react-router';
 import { bucketsRoute } from './buckets/route';
 import { dashboardRoute } from './dashboard/route';
 import { kmsRoute } from './kms/route';
+import { objectsRoute } from './objects/route';
 import { policiesRoute } from './policies/route';
 import { root } from './root';
 import { settingsRoute } from './settings/route';
@@ -12,6 +13,7 @@ import { settingsRoute } from './settings/route';
 const tree = root.addChildren([
   dashboardRoute,
   bucketsRoute,
+  objectsRoute,
   kmsRoute,
   policiesRoute,
   settingsRoute,
