@@ -1,6 +1,7 @@
 import { PageError } from '@frame/PageError';
 import { createRouter } from '@tanstack/react-router';
 
+import { backendsRoute } from './backends/route';
 import { bucketsRoute } from './buckets/route';
 import { dashboardRoute } from './dashboard/route';
 import { kmsRoute } from './kms/route';
@@ -14,6 +15,7 @@ const tree = root.addChildren([
   dashboardRoute,
   bucketsRoute,
   objectsRoute,
+  backendsRoute,
   kmsRoute,
   policiesRoute,
   settingsRoute,
