@@ -3,12 +3,14 @@ import { createRouter } from '@tanstack/react-router';
 
 import { backendsRoute } from './backends/route';
 import { bucketsRoute } from './buckets/route';
+import { credentialsRoute } from './credentials/route';
 import { dashboardRoute } from './dashboard/route';
 import { kmsRoute } from './kms/route';
 import { objectsRoute } from './objects/route';
 import { policiesRoute } from './policies/route';
 import { root } from './root';
 import { settingsRoute } from './settings/route';
+import { tokensRoute } from './tokens/route';
 
 /** Every page, one line a folder; the sidebar has their order. */
 const tree = root.addChildren([
@@ -18,6 +20,8 @@ const tree = root.addChildren([
   backendsRoute,
   kmsRoute,
   policiesRoute,
+  credentialsRoute,
+  tokensRoute,
   settingsRoute,
 ]);
 

@@ -1,0 +1,137 @@
+import { Button, Group, Modal, Stack, TextInput } from '@mantine/core';
+import { read } from '@frame/api';
+import { useAskEvery } from '@frame/live';
+import { Confirm } from '@frame/parts/Confirm';
+import { CopyText } from '@frame/parts/Copy';
+import { type Column, DataTable } from '@frame/parts/DataTable';
+import { Empty, Failure, Note } from '@frame/parts/Note';
+import { Page } from '@frame/parts/Page';
+import { Time } from '@frame/parts/Time';
+import { tell } from '@frame/tell';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type SyntheticEvent, useState } from 'react';
+
+import { api, type Schemas } from '../api';
+import { tokensRoute } from './route';
+
+type Token = Schemas['Token'];
+
+/** What opens this console and the interface behind it. */
+export function Tokens() {
+  const search = tokensRoute.useSearch();
+  const navigate = tokensRoute.useNavigate();
+  const list = useQuery({
+    queryKey: ['group', 'tokens'],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/tokens', { signal })),
+    refetchInterval: useAskEvery(),
+  });
+  const [making, setMaking] = useState(false);
+  const [revoking, setRevoking] = useState<Token | null>(null);
+  const make = <Button onClick={() => setMaking(true)}>New API token</Button>;
+  const columns: readonly Column<Token>[] = [
+    { id: 'name', head: 'Name', value: (row) => row.name, cell: (row) => row.name },
+    { id: 'id', head: 'ID', value: (row) => row.id, cell: (row) => <code>{row.id}</code> },
+    { id: 'created', head: 'Made', value: (row) => row.created, cell: (row) => <Time at={row.created} /> },
+    {
+      id: 'actions',
+      head: 'Change',
+      cell: (row) => (
+        <Button size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setRevoking(row)}>
+          Revoke<span className="sg-hidden"> {row.name}</span>
+        </Button>
+      ),
+    },
+  ];
+  return (
+    <Page title="API tokens" lead="Whoever has one may log in here and do everything, at each gateway of the group. Give each person and each script its own." actions={make}>
+      <div className="sg-panel">
+        <DataTable
+          what="API tokens"
+          columns={columns}
+          rows={list.data?.tokens}
+          rowKey={(row) => row.id}
+          error={list.error}
+          again={() => void list.refetch()}
+          sort={search.sort}
+          onSort={(sort) => void navigate({ search: { sort }, replace: true })}
+          empty={
+            <Empty title="There is no token" action={make}>
+              Log-ins and scripts need one.
+            </Empty>
+          }
+        />
+      </div>
+      {making && <Make onClose={() => setMaking(false)} />}
+      {revoking && <Revoke token={revoking} onClose={() => setRevoking(null)} />}
+    </Page>
+  );
+}
+
+function Make({ onClose }: { readonly onClose: () => void }) {
+  const queries = useQueryClient();
+  const [name, setName] = useState('');
+  const making = useMutation({
+    mutationFn: () => read(api.POST('/api/v1/tokens', { body: { name: name.trim() } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['group', 'tokens'] }),
+  });
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (name.trim() !== '') making.mutate();
+  };
+  const made = making.data;
+  return (
+    <Modal opened onClose={onClose} title={made ? `Token ${made.name}` : 'New API token'} closeOnClickOutside={!made} closeOnEscape={!made} closeButtonProps={{ 'aria-label': 'Close' }}>
+      {made ? (
+        <Stack gap="sm">
+          <Note tone="warn" title="The token is shown once">
+            Keep it where you keep secrets: who has it may do everything here.
+          </Note>
+          <CopyText value={made.token} what="the token" />
+          <Group justify="flex-end">
+            <Button onClick={onClose}>I have kept it</Button>
+          </Group>
+        </Stack>
+      ) : (
+        <form onSubmit={submit}>
+          <Stack gap="sm">
+            <TextInput label="Name" description="Whose it is, or what for" required data-autofocus autoComplete="off" value={name} onChange={(event) => setName(event.currentTarget.value)} />
+            {making.isError && <Failure error={making.error} />}
+            <Group justify="flex-end" gap="xs">
+              <Button variant="default" onClick={onClose}>
+                Cancel
+              </Button>
+              <Button type="submit" disabled={name.trim() === ''} loading={making.isPending}>
+                Make the token
+              </Button>
+            </Group>
+          </Stack>
+        </form>
+      )}
+    </Modal>
+  );
+}
+
+function Revoke({ token, onClose }: { readonly token: Token; readonly onClose: () => void }) {
+  const queries = useQueryClient();
+  const revoking = useMutation({
+    mutationFn: () => read(api.DELETE('/api/v1/tokens/{id}', { params: { path: { id: token.id } } })),
+    onSuccess: async () => {
+      tell.done(`${token.name} is revoked`);
+      onClose();
+      await queries.invalidateQueries({ queryKey: ['group', 'tokens'] });
+    },
+  });
+  return (
+    <Confirm
+      title={`Revoke ${token.name}?`}
+      impact="Whatever sends this token is refused, and sessions that were begun with it end, this one too if it is yours. It cannot be brought back."
+      word={token.name}
+      verb="Revoke"
+      danger
+      busy={revoking.isPending}
+      error={revoking.error}
+      onConfirm={() => revoking.mutate()}
+      onClose={onClose}
+    />
+  );
+}
