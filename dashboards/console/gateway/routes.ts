@@ -6,6 +6,7 @@ import { bucketsRoute } from './buckets/route';
 import { credentialsRoute } from './credentials/route';
 import { dashboardRoute } from './dashboard/route';
 import { kmsRoute } from './kms/route';
+import { logRoute } from './log/route';
 import { objectsRoute } from './objects/route';
 import { policiesRoute } from './policies/route';
 import { root } from './root';
@@ -22,6 +23,7 @@ const tree = root.addChildren([
   policiesRoute,
   credentialsRoute,
   tokensRoute,
+  logRoute,
   settingsRoute,
 ]);
 
