@@ -1,69 +1,86 @@
-import { Stack } from '@mantine/core';
-import { read } from '@frame/api';
-import { bytes, count } from '@frame/format';
-import { useAskEvery } from '@frame/live';
+import { Select, Stack } from '@mantine/core';
 import { Note, Shown } from '@frame/parts/Note';
-import { Page, Pairs, Panel } from '@frame/parts/Page';
-import { State } from '@frame/parts/State';
+import { Page } from '@frame/parts/Page';
+import { Time } from '@frame/parts/Time';
 import { useQuery } from '@tanstack/react-query';
 
-import { api } from '../api';
+import { CentralLink } from './central';
+import { overviewQuery } from './data';
+import { Graphs } from './graphs';
+import { Outcomes } from './outcomes';
+import { dashboardRoute, type Range, RANGES } from './route';
+import { Tiles } from './tiles';
 
-/** How the gateway is. */
+const NAMES: Readonly<Record<Range, string>> = { '5m': 'Last 5 minutes', '15m': 'Last 15 minutes', '30m': 'Last 30 minutes', '1h': 'Last hour' };
+const ALL = Object.keys(RANGES) as Range[];
+
+/** What a part of the gateway is called where something is wrong with it. */
+const PARTS: Readonly<Record<string, string>> = {
+  group: 'Settings of the group',
+  central: 'Central',
+  certificate: 'Certificate',
+  policies: 'Policies',
+  statistics: 'Statistics',
+  jobs: 'Background work',
+};
+
+/** How the gateway is, and what it did. */
 export function Dashboard() {
-  const info = useQuery({
-    queryKey: ['gateway', 'info'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/info', { signal })),
-    refetchInterval: useAskEvery(),
-  });
-  const central = useQuery({
-    queryKey: ['gateway', 'central'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/central', { signal })),
-    refetchInterval: useAskEvery(),
-  });
+  const search = dashboardRoute.useSearch();
+  const navigate = dashboardRoute.useNavigate();
+  const overview = useQuery(overviewQuery());
+  const range = search.range ?? '15m';
   return (
-    <Page title="Dashboard">
-      <Shown of={info} what="the gateway">
-        {(now) => (
-          <Stack gap="sm">
-            {now.troubles.map((trouble) => (
-              <Note key={`${trouble.part}${trouble.message}`} tone="bad" title={trouble.part}>
-                {trouble.message}
-              </Note>
-            ))}
-            <Panel title="Gateway">
-              <Pairs
-                of={[
-                  ['Writes', <State key="writes" tone={now.writable ? 'good' : 'bad'}>{now.writable ? 'accepted' : 'refused'}</State>],
-                  ['Active KMS', now.active_kms ?? <State key="kms" tone="warn">none: nothing can be encrypted</State>],
-                  ['Storage', now.backend],
-                  ['Version', now.version],
-                  ['Group', <code key="group">{now.group}</code>],
-                ]}
-              />
-            </Panel>
-            <Panel title="Central">
-              <Shown of={central} what="Central" lines={3}>
-                {(link) =>
-                  link.configured ? (
-                    <Pairs
-                      of={[
-                        ['Connection', <State key="connection" tone={link.connected ? 'good' : 'warn'}>{link.connected ? 'connected' : 'not connected: it works on by the last policies'}</State>],
-                        ['Name', link.name ?? 'not enrolled yet'],
-                        ['Address', link.address ?? '–'],
-                        ['Policies', link.revision === null || link.revision === undefined ? 'none received' : `revision ${link.revision}`],
-                        ['Reports waiting', `${count(link.reports_waiting)} (${bytes(link.spool_bytes)})`],
-                      ]}
-                    />
-                  ) : (
-                    <>This gateway is not set up for Central. It works by its own switches and floor.</>
-                  )
-                }
-              </Shown>
-            </Panel>
-          </Stack>
+    <Page
+      title="Dashboard"
+      lead={
+        overview.data && (
+          <>
+            Counted by this gateway since its local store was made; it was started <Time at={overview.data.started} />.
+          </>
+        )
+      }
+      actions={
+        <Select
+          aria-label="Range of the graphs"
+          w={170}
+          allowDeselect={false}
+          value={range}
+          data={ALL.map((value) => ({ value, label: NAMES[value] }))}
+          onChange={(value) => void navigate({ search: { range: ALL.find((one) => one === value) }, replace: true })}
+        />
+      }
+    >
+      <Stack gap="sm">
+        <Shown of={overview} what="the dashboard" lines={8}>
+          {(now) => (
+            <>
+              {!now.writable && (
+                <Note tone="bad" title="Writes are refused">
+                  This gateway does not take anything in until what is named below is mended. Reading goes on.
+                </Note>
+              )}
+              {now.troubles.map((trouble) => (
+                <Note key={`${trouble.part}${trouble.message}`} tone="bad" title={PARTS[trouble.part] ?? trouble.part}>
+                  {trouble.message}
+                </Note>
+              ))}
+              <Tiles of={now} />
+            </>
+          )}
+        </Shown>
+        <Graphs range={range} />
+        {overview.data && (
+          <>
+            <div id="outcomes" className="sg-anchor">
+              <Outcomes of={overview.data.outcomes} />
+            </div>
+            <div id="central" className="sg-anchor">
+              <CentralLink of={overview.data.central} />
+            </div>
+          </>
         )}
-      </Shown>
+      </Stack>
     </Page>
   );
 }
