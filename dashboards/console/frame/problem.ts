@@ -64,10 +64,16 @@ function issues(value: unknown): Issue[] {
   }));
 }
 
+/** The kind of problem in words. One without a type of its own is called by its HTTP status (RFC 9457, 4.2.1), which says nothing to a person. */
+function titled(status: number, fields: Record<string, unknown>): string {
+  if (fields['type'] !== undefined && fields['type'] !== 'about:blank') return text(fields['title'], 'The service refused');
+  return status >= 500 ? 'This did not work' : 'This was refused';
+}
+
 /** A refusal as it came; a body that is no problem document becomes one by its status. */
 export function problemOf(status: number, body: unknown): Problem {
   const fields: Record<string, unknown> = typeof body === 'object' && body !== null ? { ...body } : {};
-  const title = text(fields['title'], 'The service refused');
+  const title = titled(status, fields);
   return new Problem(
     status,
     text(fields['code'], 'unknown'),
