@@ -1,6 +1,8 @@
 import type { ReactNode } from 'react';
 
 interface SmallProps {
+  /** What the rows are: its name where a page has several of the kind. */
+  readonly what?: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly ReactNode[])[];
   /** From this column on, numbers. */
@@ -9,11 +11,11 @@ interface SmallProps {
 }
 
 /** A table of a few rows, which are all here. */
-export function Small({ head, rows, right = Infinity, none }: SmallProps) {
+export function Small({ what, head, rows, right = Infinity, none }: SmallProps) {
   if (rows.length === 0) return <div className="sg-body">{none}</div>;
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls, so it must be reached by keyboard
-    <div className="sg-table-scroll" role="region" aria-label={`Table by ${head[0] ?? ''}`} tabIndex={0}>
+    <div className="sg-table-scroll" role="region" aria-label={what ?? `Table by ${head[0] ?? ''}`} tabIndex={0}>
       <table className="sg-table">
         <thead>
           <tr>

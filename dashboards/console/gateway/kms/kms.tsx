@@ -75,6 +75,7 @@ export function Kms() {
                   {kms.known_objects === null || kms.known_objects === undefined ? <span>How many objects need it is not known.</span> : <span>{count(kms.known_objects)} objects are known to need it.</span>}
                 </Group>
                 <Small
+                  what={`Keys of ${kms.id}`}
                   head={['Version', 'Key', 'Length', 'Added', 'Change']}
                   none="It has no key."
                   rows={kms.keys.map((key) => [
