@@ -30,6 +30,7 @@ export function Grants({ grants, wrong, onChange }: Props) {
             value={grant.buckets}
             error={wrong[index]?.buckets}
             acceptValueOnBlur
+            comboboxProps={{ withinPortal: false }}
             clearable={false}
             onChange={(to) => set(index, { buckets: to })}
           />

@@ -1,5 +1,4 @@
 import { read } from '@frame/api';
-import { Problem } from '@frame/problem';
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 
 import { api, type Schemas } from '../api';
@@ -64,14 +63,12 @@ export const addressOf = (bucket: string, key: string): string => `/api/v1/bucke
  * Gives an object to the browser's own downloads, which put it on the disk as it comes. That it can be read is found
  * out before, by its first byte: a download that is refused would tell nobody why.
  */
-export async function download(bucket: string, key: string): Promise<void> {
-  try {
+export async function download(bucket: string, key: string, size: number | null | undefined): Promise<void> {
+  // An empty object has no first byte.
+  if (size !== 0) {
     await read(
       api.GET('/api/v1/buckets/{name}/object', { params: { path: { name: bucket }, query: { key } }, headers: { Range: 'bytes=0-0' }, parseAs: 'blob' }),
     );
-  } catch (error) {
-    // An empty object has no first byte.
-    if (!(error instanceof Problem && error.status === 416)) throw error;
   }
   const link = document.createElement('a');
   link.href = addressOf(bucket, key);

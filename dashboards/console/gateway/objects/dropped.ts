@@ -11,8 +11,9 @@ export const chosen = (files: readonly File[]): Chosen[] =>
 /** What was dropped, folders with everything in them. */
 export async function dropped(items: DataTransferItemList): Promise<Chosen[]> {
   // Asked for before the first wait: after the event the list is empty.
-  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return (await Promise.all(entries.map(within))).flat();
+  const all = [...items].filter((item) => item.kind === 'file').map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+  const found = all.map(({ entry, file }) => (entry ? within(entry) : Promise.resolve(file ? chosen([file]) : [])));
+  return (await Promise.all(found)).flat();
 }
 
 async function within(entry: FileSystemEntry): Promise<Chosen[]> {

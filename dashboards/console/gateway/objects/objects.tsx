@@ -92,7 +92,7 @@ function Folder({ place, choose }: { readonly place: Place; readonly choose: Rea
   const rows = useMemo(() => list.data?.pages.flatMap((page) => page.entries), [list.data]);
   const [removing, setRemoving] = useState<string | null>(null);
   const [over, setOver] = useState(false);
-  const getting = useMutation({ mutationFn: (key: string) => download(bucket, key) });
+  const getting = useMutation({ mutationFn: ({ key, size }: { readonly key: string; readonly size: number }) => download(bucket, key, size) });
 
   useEffect(() => whenStored(() => void queries.invalidateQueries({ queryKey: ['objects'] })), [queries]);
 
@@ -137,7 +137,7 @@ function Folder({ place, choose }: { readonly place: Place; readonly choose: Rea
         row.is === 'object' && (
           <Group gap={4} wrap="nowrap">
             <Tooltip label="Download">
-              <ActionIcon variant="default" aria-label={`Download ${row.key}`} loading={getting.isPending && getting.variables === row.key} onClick={() => getting.mutate(row.key)}>
+              <ActionIcon variant="default" aria-label={`Download ${row.key}`} loading={getting.isPending && getting.variables.key === row.key} onClick={() => getting.mutate(row)}>
                 <IconDownload size={15} aria-hidden />
               </ActionIcon>
             </Tooltip>

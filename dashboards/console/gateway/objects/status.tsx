@@ -28,7 +28,7 @@ interface Props {
 export function ObjectStatus({ bucket, of: key, onClose }: Props) {
   const status = useQuery(statusQuery(bucket, key));
   const [removing, setRemoving] = useState(false);
-  const getting = useMutation({ mutationFn: () => download(bucket, key) });
+  const getting = useMutation({ mutationFn: () => download(bucket, key, status.data?.size) });
   return (
     <Drawer opened onClose={onClose} position="right" size={480} title={nameOf(key)} closeButtonProps={{ 'aria-label': 'Close' }}>
       <Stack gap="md">

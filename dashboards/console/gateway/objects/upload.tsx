@@ -88,8 +88,7 @@ function File({ of: one }: { readonly of: Upload }) {
       </Group>
       {one.step === 'failed' && (
         <p role="alert">
-          {there ? 'There is an object of that name already; nothing was changed. ' : ''}
-          {explain(one.error)}
+          {there ? 'There is an object of that name already; nothing was changed.' : explain(one.error)}
         </p>
       )}
     </li>

@@ -39,6 +39,7 @@ export function Floor({ patterns }: { readonly patterns: readonly string[] }) {
           data={['*', ...(buckets.data?.buckets.map((one) => one.bucket) ?? [])]}
           value={edited}
           acceptValueOnBlur
+          comboboxProps={{ withinPortal: false }}
           onChange={setEdited}
         />
         {saving.isError && !asking && <Failure error={saving.error} />}
