@@ -128,7 +128,7 @@ function Folder({ place, choose }: { readonly place: Place; readonly choose: Rea
       value: (row) => (row.is === 'folder' ? 'folder' : stateOf(row)),
       cell: (row) => row.is === 'object' && <State tone={row.encrypted === true ? 'good' : row.encrypted === false ? 'idle' : 'warn'}>{stateOf(row)}</State>,
     },
-    { id: 'kms', head: 'KMS', value: (row) => (row.is === 'folder' ? '' : row.kms_id), cell: (row) => row.is === 'object' && (row.kms_id ? <Link to="/kms">{row.kms_id}</Link> : '–') },
+    { id: 'kms', head: 'KMS', value: (row) => (row.is === 'folder' ? '' : row.kms_id), cell: (row) => row.is === 'object' && (row.kms_id ? <Link to="/kms" className="sg-name">{row.kms_id}</Link> : '–') },
     { id: 'modified', head: 'Stored', value: (row) => (row.is === 'folder' ? '' : row.modified), cell: (row) => row.is === 'object' && <Time at={row.modified} /> },
     {
       id: 'actions',

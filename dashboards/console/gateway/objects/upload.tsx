@@ -1,5 +1,5 @@
 import { Button, Group, Progress } from '@mantine/core';
-import { bytes, plural } from '@frame/format';
+import { bytes, count, plural } from '@frame/format';
 import { Panel } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { explain, Problem } from '@frame/problem';
@@ -7,7 +7,12 @@ import { useStore } from '@frame/store';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
 
-import { active, again, cancel, tidy, type Upload, uploads } from './uploads';
+import { active, again, cancel, type Step, tidy, type Upload, uploads } from './uploads';
+
+/** What asks for somebody comes first. */
+const ORDER: readonly Step[] = ['failed', 'sending', 'waiting', 'cancelled', 'stored'];
+/** So many are listed; of a whole tree of folders the rest is counted. */
+const SHOWN = 100;
 
 /** The files on their way, each with how far it is and what became of it. */
 export function Uploads() {
@@ -44,9 +49,13 @@ export function Uploads() {
       }
     >
       <ul className="sg-uploads">
-        {all.map((one) => (
-          <File key={one.id} of={one} />
-        ))}
+        {all
+          .toSorted((a, b) => ORDER.indexOf(a.step) - ORDER.indexOf(b.step))
+          .slice(0, SHOWN)
+          .map((one) => (
+            <File key={one.id} of={one} />
+          ))}
+        {all.length > SHOWN && <li>and {count(all.length - SHOWN)} further</li>}
       </ul>
     </Panel>
   );
