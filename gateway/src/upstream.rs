@@ -160,6 +160,14 @@ impl Upstream {
         }
     }
 
+    /// The region that requests to an S3 service are signed for.
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Http(http) => Some(http.region()),
+            Self::Directory { .. } => None,
+        }
+    }
+
     /// What this storage does otherwise than S3.
     pub fn quirks(&self) -> &Quirks {
         match self {

@@ -171,6 +171,8 @@ pub(super) struct Status {
     encrypted: bool,
     /// The KMS that can open it.
     kms_id: Option<String>,
+    /// Which version of its key, as `GET /kms/{id}` names it in `keys[].key`.
+    kms_key: Option<String>,
     /// `toggle`, `policy`, `client`, `floor` or `lookalike`: why it was encrypted.
     cause: Option<String>,
     /// The policy that decided, where one did.
@@ -211,6 +213,9 @@ impl Status {
             metadata: metadata.collect(),
             encrypted,
             kms_id: header.map(|header| header.kms_id().to_owned()),
+            kms_key: header
+                .and_then(|header| kms::KekRecord::parse(header.kek_record()).ok())
+                .map(|record| record.key_text()),
             cause: header.map(|header| header.cause().as_str().to_owned()),
             policy: policy.map(|policy| policy.name.clone()),
             policy_revision: policy.map(|policy| policy.revision),

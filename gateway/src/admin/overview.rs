@@ -1,6 +1,6 @@
 //! The dashboard: what this gateway did, what is stored, how the parts stand; and the figures of the last hour.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -237,8 +237,12 @@ pub(super) struct Backend {
     home: bool,
     /// Where an S3 service is; none for a directory.
     endpoint: Option<String>,
+    /// The region that requests are signed for; none for a directory.
+    region: Option<String>,
     /// It listed its buckets a moment ago.
     reachable: bool,
+    /// How long that took; none where it does not answer.
+    answered_ms: Option<u64>,
     /// Why not.
     error: Option<String>,
     /// Buckets that clients see there; none where it does not answer.
@@ -264,7 +268,10 @@ pub(super) async fn backends(State(admin): Shared) -> Json<Backends> {
 async fn backend(admin: &Admin, upstream: &Upstream) -> Backend {
     let home = admin.upstreams.home().name() == upstream.name();
     let look = upstream.collect(request(Method::GET, uri("", None, &[])), MAX_LIST);
-    let error = match tokio::time::timeout(LOOK, look).await {
+    let begun = Instant::now();
+    let looked = tokio::time::timeout(LOOK, look).await;
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let error = match looked {
         Err(_) => Some(format!("it did not answer within {} s", LOOK.as_secs())),
         Ok(Err(error)) => Some(error.to_string()),
         Ok(Ok(answer)) if is_overload(answer.status()) => Some(format!("it answers {}", answer.status())),
@@ -289,6 +296,8 @@ async fn backend(admin: &Admin, upstream: &Upstream) -> Backend {
         kind: upstream.kind(),
         home,
         endpoint: upstream.endpoint(),
+        region: upstream.region().map(str::to_owned),
+        answered_ms: error.is_none().then_some(took_ms),
         reachable: error.is_none(),
         error,
         buckets,

@@ -49,6 +49,7 @@ struct Inner {
     scheme: Scheme,
     authority: Authority,
     path_style: bool,
+    region: String,
     signer: sign::Signer,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     idle: Duration,
@@ -80,6 +81,7 @@ impl Http {
             scheme,
             authority,
             path_style: s3.path_style,
+            region: s3.region.clone(),
             signer: sign::Signer::new(&s3.access_key, &s3.secret_key, &s3.region),
             client,
             idle: limits.body_timeout,
@@ -96,6 +98,10 @@ impl Http {
         let authority = self.0.authority.as_str();
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         format!("{}://{host}", self.0.scheme)
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.0.region
     }
 
     pub(super) fn names_buckets_in_hosts(&self) -> bool {

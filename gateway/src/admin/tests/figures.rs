@@ -50,6 +50,7 @@ async fn every_backend_is_shown_with_whether_it_answers() {
         "{shown}"
     );
     assert!(disk["requests"].as_u64() > Some(0), "{shown}");
+    assert_eq!((&disk["region"], disk["answered_ms"].is_u64()), (&Value::Null, true), "{shown}");
 }
 
 #[tokio::test]

@@ -119,10 +119,14 @@ async fn a_policy_seals_or_refuses_what_the_console_stores_and_knows_that_it_is_
     let (status, shown) =
         json_of(bench.object(Method::GET, &format!("{FILES}/status?key=report.txt"), &[], "").await).await;
     assert_eq!(status, StatusCode::OK, "{shown}");
+    let kms = bench.call(Method::GET, "/kms/main", None).await.1;
+    let key = &kms["keys"][0]["key"];
+    assert!(key.as_str().is_some_and(|key| key.starts_with("sha256:")), "{kms}");
     for (field, expected) in [
         ("encrypted", json!(true)),
         ("verified", json!(true)),
         ("kms_id", json!("main")),
+        ("kms_key", key.clone()),
         ("cause", json!("policy")),
         ("policy", json!("rule")),
         ("policy_revision", json!(7)),
