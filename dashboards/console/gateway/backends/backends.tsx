@@ -42,6 +42,15 @@ export function Backends() {
     { id: 'state', head: 'State', value: (row) => (row.reachable ? 'answers' : 'does not answer'), cell: (row) => <State tone={row.reachable ? 'good' : 'bad'}>{row.reachable ? 'answers' : 'does not answer'}</State> },
     { id: 'kind', head: 'Kind', value: (row) => row.kind, cell: (row) => KINDS[row.kind] ?? row.kind },
     { id: 'endpoint', head: 'Address', clip: true, value: (row) => row.endpoint, cell: (row) => (row.endpoint ? <code title={row.endpoint}>{row.endpoint}</code> : '–') },
+    { id: 'region', head: 'Region', value: (row) => row.region, cell: (row) => row.region ?? '–' },
+    {
+      id: 'answered',
+      head: 'Answered in',
+      hint: 'How long it took to list its buckets just now',
+      align: 'right',
+      value: (row) => row.answered_ms,
+      cell: (row) => (row.answered_ms === null || row.answered_ms === undefined ? '–' : row.answered_ms === 0 ? '< 1 ms' : `${count(row.answered_ms)} ms`),
+    },
     { id: 'buckets', head: 'Buckets', hint: 'Those that clients see there', align: 'right', value: (row) => row.buckets, cell: (row) => (row.buckets === null || row.buckets === undefined ? 'not known' : <Link to="/buckets">{count(row.buckets)}</Link>) },
     { id: 'requests', head: 'Requests', hint: 'Since the gateway’s local store was made', align: 'right', value: (row) => row.requests, cell: (row) => count(row.requests) },
     {

@@ -12,6 +12,7 @@ import { type ReactNode, useState } from 'react';
 import type { Schemas } from '../api';
 import { bucketsQuery } from '../buckets/data';
 import { Because, Effective } from '../buckets/why';
+import { kmsQuery } from '../kms/data';
 import { download, nameOf, statusQuery } from './data';
 import { Remove } from './remove';
 
@@ -44,7 +45,7 @@ export function ObjectStatus({ bucket, of: key, onClose }: Props) {
               <Pairs
                 of={[
                   [
-                    'Key',
+                    'Object key',
                     <div className="sg-copy" key="key">
                       <code>{now.key}</code>
                       <CopyButton value={now.key} what="the key" />
@@ -92,6 +93,7 @@ function Protection({ of }: { readonly of: Status }) {
           ['State', <State key="state" tone={of.verified ? 'good' : 'bad'}>{of.verified ? 'encrypted, verified with its key' : 'encrypted, not verified'}</State>],
           ['Why', <Why key="why" of={of} />],
           ['KMS', of.kms_id ? <Link key="kms" to="/kms">{of.kms_id}</Link> : 'not known'],
+          ['KMS key', <Version key="version" kms={of.kms_id} of={of.kms_key} />],
           ['Encrypted', <Time key="at" at={of.encrypted_at} never="not known" />],
           ['By', of.writer ?? 'not known'],
           ['Uploaded', of.multipart === true ? 'in parts' : 'in one piece'],
@@ -112,6 +114,19 @@ function Protection({ of }: { readonly of: Status }) {
             ] as const)),
       ]}
     />
+  );
+}
+
+/** Which version of the KMS's key; told by number where the KMS is still here. */
+function Version({ kms, of }: { readonly kms: string | null | undefined; readonly of: string | null | undefined }) {
+  const list = useQuery(kmsQuery());
+  if (of === null || of === undefined) return <>not known</>;
+  const here = list.data?.kms.find((one) => one.id === kms);
+  const version = here?.keys.find((one) => one.key === of);
+  return (
+    <>
+      {version ? `version ${count(version.number)}${version.active ? ', the newest' : ''}` : list.data ? <State tone="bad">this version is not here any more</State> : 'version'} <code>{of}</code>
+    </>
   );
 }
 
