@@ -30,8 +30,21 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
   let timer: number | undefined;
   let pause = SHORTEST_MS;
 
-  const refresh = (topic: string) =>
-    void queries.invalidateQueries({ predicate: (query) => query.queryKey[0] === topic || query.meta?.also?.includes(topic) === true });
+  /** Topics that are being asked for, and whether there was a further hint meanwhile: asking again at once would never end where answers take longer than hints. */
+  const asked = new Map<string, boolean>();
+  const refresh = (topic: string) => {
+    if (asked.has(topic)) {
+      asked.set(topic, true);
+      return;
+    }
+    asked.set(topic, false);
+    const answered = queries.invalidateQueries({ predicate: (query) => query.queryKey[0] === topic || query.meta?.also?.includes(topic) === true });
+    void answered.finally(() => {
+      const more = asked.get(topic) === true;
+      asked.delete(topic);
+      if (more) refresh(topic);
+    });
+  };
   const open = () => {
     source = new EventSource(EVENTS);
     source.onopen = () => {

@@ -1,0 +1,67 @@
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import { follow } from './live';
+
+class Source extends EventTarget {
+  static latest: Source;
+  static readonly CLOSED = 2;
+  onopen: (() => void) | undefined;
+  onerror: (() => void) | undefined;
+  readonly readyState = 1;
+
+  constructor() {
+    super();
+    Source.latest = this;
+  }
+
+  close() {
+    // Nothing is held.
+  }
+}
+
+beforeEach(() => vi.stubGlobal('EventSource', Source));
+afterEach(() => vi.unstubAllGlobals());
+
+/** A question whose answers are given by hand. */
+function asked(queries: QueryClient, queryKey: readonly string[], also?: readonly string[]) {
+  const answers: ((value: number) => void)[] = [];
+  const queryFn = vi.fn(() => new Promise<number>((resolve) => answers.push(resolve)));
+  const observer = new QueryObserver(queries, { queryKey, queryFn, ...(also && { meta: { also } }) });
+  const leave = observer.subscribe(() => undefined);
+  const answer = async (value: number) => {
+    answers.shift()?.(value);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  };
+  return { queryFn, answer, leave };
+}
+
+test('a hint makes what begins with its topic or names it be asked for anew, and nothing else', async () => {
+  const queries = new QueryClient();
+  const own = asked(queries, ['group', 'kms']);
+  const named = asked(queries, ['statistics', 'buckets'], ['group']);
+  const other = asked(queries, ['log']);
+  const end = follow(queries, ['group', 'statistics', 'log']);
+  for (const one of [own, named, other]) await one.answer(1);
+  Source.latest.dispatchEvent(new Event('group'));
+  expect([own, named, other].map((one) => one.queryFn.mock.calls.length)).toEqual([2, 2, 1]);
+  end();
+  [own, named, other].forEach((one) => one.leave());
+});
+
+test('hints that come faster than answers are taken as one further hint', async () => {
+  const queries = new QueryClient();
+  const one = asked(queries, ['statistics', 'overview']);
+  const end = follow(queries, ['statistics']);
+  await one.answer(1);
+  for (let hint = 0; hint < 5; hint += 1) Source.latest.dispatchEvent(new Event('statistics'));
+  expect(one.queryFn).toHaveBeenCalledTimes(2);
+  await one.answer(2);
+  expect(queries.getQueryData(['statistics', 'overview'])).toBe(2);
+  expect(one.queryFn).toHaveBeenCalledTimes(3);
+  await one.answer(3);
+  expect(one.queryFn).toHaveBeenCalledTimes(3);
+  end();
+  one.leave();
+});
