@@ -26,13 +26,13 @@ export function Tiles({ of }: { readonly of: Schemas['Overview'] }) {
           <span>The gateway cannot tell what is stored</span>
         )}
       </Tile>
-      <Tile name="Data from clients" value={bytes(all.bytes_in)} link={{ to: '/', hash: 'outcomes' }}>
+      <Tile name="Data from clients" value={bytes(all.bytes_in)} link={{ to: '/', search: true, hash: 'outcomes' }}>
         <span>in {count(all.objects_in)} objects</span>
         <span>
           {bytes(all.bytes_out)} to clients, in {count(all.objects_out)}
         </span>
       </Tile>
-      <Tile name="Refused or failed" value={count(lost)} link={{ to: '/', hash: 'outcomes' }}>
+      <Tile name="Refused or failed" value={count(lost)} link={{ to: '/', search: true, hash: 'outcomes' }}>
         <Link to="/policies">{count(all.denied)} refused by a policy</Link>
         <State tone={all.failed > 0 ? 'warn' : 'idle'}>{count(all.failed)} failed</State>
       </Tile>
@@ -55,7 +55,7 @@ export function Tiles({ of }: { readonly of: Schemas['Overview'] }) {
           <State tone={policies.effective_revision === policies.revision ? 'good' : 'warn'}>{policies.effective_revision === policies.revision ? 'effective' : 'older decisions still at work'}</State>
         )}
       </Tile>
-      <Tile name="Central" value={!central.configured ? 'Not set up' : central.connected ? 'Connected' : 'Not connected'} link={{ to: '/', hash: 'central' }}>
+      <Tile name="Central" value={!central.configured ? 'Not set up' : central.connected ? 'Connected' : 'Not connected'} link={{ to: '/', search: true, hash: 'central' }}>
         {central.configured ? (
           <>
             <State tone={central.connected ? 'good' : 'warn'}>
