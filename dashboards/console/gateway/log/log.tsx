@@ -66,7 +66,7 @@ export function Log() {
       head: 'What happened',
       value: (row) => row.message,
       cell: (row) => (
-        <button type="button" className="sg-plain" title="Show the whole line" onClick={() => setShown(row)}>
+        <button type="button" className="sg-plain sg-log-what" title="Show the whole line" onClick={() => setShown(row)}>
           {row.message}
         </button>
       ),
