@@ -2,7 +2,7 @@ import { Button, Group, Progress } from '@mantine/core';
 import { bytes, count, plural } from '@frame/format';
 import { Panel } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
-import { explain, Problem } from '@frame/problem';
+import { explain, Problem, Unreachable } from '@frame/problem';
 import { useStore } from '@frame/store';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
@@ -97,7 +97,7 @@ function File({ of: one }: { readonly of: Upload }) {
       </Group>
       {one.step === 'failed' && (
         <p role="alert">
-          {there ? 'There is an object of that name already; nothing was changed.' : explain(one.error)}
+          {there ? 'There is an object of that name already; nothing was changed.' : one.error instanceof Unreachable ? 'The connection broke before the gateway answered. Try again: nothing that is there is replaced.' : explain(one.error)}
         </p>
       )}
     </li>
