@@ -1,5 +1,6 @@
 import { Button, FileInput, Group, Modal, PasswordInput, SegmentedControl, Select, Stack, Switch, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
+import { CopyText } from '@frame/parts/Copy';
 import { Failure, Note } from '@frame/parts/Note';
 import { Problem } from '@frame/problem';
 import { tell } from '@frame/tell';
@@ -98,7 +99,8 @@ export function KeyForm({ rotate, active, onClose }: Props) {
             <>
               <Select label="Length" allowDeselect={false} value={bits} data={SIZES} onChange={(value) => setBits(value ?? '4096')} />
               <Note tone="warn">
-                A key that is made here never leaves the gateways: you get no copy of it. It is kept sealed in their storage, and backed up with that. To have a copy of your own, make the key yourself and upload it.
+                <p>A key that is made here never leaves the gateways: you get no copy of it. It is kept sealed in their storage, and backed up with that. To have a copy of your own, make the key yourself, with a passphrase, and upload it:</p>
+                <CopyText value={`openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:${bits} -aes-256-cbc -out kms.pem`} what="the command that makes a key" />
               </Note>
             </>
           )}

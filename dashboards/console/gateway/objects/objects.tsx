@@ -11,7 +11,7 @@ import { Time } from '@frame/parts/Time';
 import { IconDownload, IconFile, IconFolder, IconTrash } from '@tabler/icons-react';
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { type DragEvent, type SyntheticEvent, useEffect, useMemo, useState } from 'react';
+import { type DragEvent, type ReactNode, type SyntheticEvent, useEffect, useMemo, useState } from 'react';
 
 import { bucketsQuery } from '../buckets/data';
 import { Because, Effective } from '../buckets/why';
@@ -83,7 +83,7 @@ export function Objects() {
 /** What a row is called: the rest of its key below the folder. */
 const called = (key: string, prefix: string): string => (key.startsWith(prefix) && key.length > prefix.length ? key.slice(prefix.length) : nameOf(key));
 
-function Folder({ place, choose }: { readonly place: Place; readonly choose: React.ReactNode }) {
+function Folder({ place, choose }: { readonly place: Place; readonly choose: ReactNode }) {
   const { bucket, prefix, flat } = place;
   const search = objectsRoute.useSearch();
   const navigate = objectsRoute.useNavigate();
