@@ -15,7 +15,7 @@ use crate::failure::{Context, Failure};
 pub(super) struct Files(Vec<(String, Policy)>);
 
 impl Files {
-    /// {"valid","policies":[names],"advice":[{"file","line","column","path","code","message"}]}.
+    /// `{"valid","policies":[names],"advice":[{"file","line","column","path","code","message"}]}`.
     pub(super) fn report(&self) -> Value {
         let names: Vec<&str> = self.0.iter().map(|(_, policy)| policy.name()).collect();
         let advice: Vec<Value> = self

@@ -1,4 +1,4 @@
-//! The governance policy as a value. It is made only by parsing a text, see [`crate::parse`].
+//! The governance policy as a value. It is made only by parsing a text, see [`crate::parse()`].
 
 use std::collections::BTreeMap;
 

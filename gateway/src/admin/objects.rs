@@ -1,5 +1,5 @@
 //! Objects: what lies in a bucket, what one is, its bytes both ways. By the path of every client: see
-//! [`crate::s3::console`].
+//! `s3/console.rs`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

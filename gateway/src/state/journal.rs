@@ -10,7 +10,7 @@
 //!                  └▶ cannot be told ▶ indeterminate
 //! ```
 //! Appends are plain writes, without fsync: they survive the process. What the machine's power takes is at most
-//! [`FLUSH`](super::FLUSH) and is declared as a gap. A disk that refuses writes stops no request: counting goes on in
+//! [`FLUSH`] and is declared as a gap. A disk that refuses writes stops no request: counting goes on in
 //! memory, and the failure is shown.
 
 mod record;
