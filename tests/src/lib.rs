@@ -276,6 +276,11 @@ impl Dev {
         }
     }
 
+    /// What tells scripts where everything is.
+    pub fn ready_file(&self) -> &Path {
+        &self.ready_file
+    }
+
     /// Where everything is kept.
     pub fn data(&self) -> &Path {
         &self.data

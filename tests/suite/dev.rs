@@ -115,3 +115,33 @@ fn a_second_start_on_a_directory_in_use_is_refused_with_a_clear_message() -> Res
     ensure!(said.contains("in use by another"), "{said}");
     dev.stop()
 }
+
+#[test]
+fn the_demonstration_has_something_true_on_every_page_and_starts_again() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    // Twice: what the first life left, a gateway that refuses among it, is no obstacle to the second.
+    for _ in 0..2 {
+        let dev = Dev::start(&data, &["--demo"])?;
+        let get = |path: &str| dev.rest(Target::Central, "GET", path, &[], "").ok().map(|reply| reply.json());
+        wait_for("two of four gateways are effective, one refuses, one is gone", || {
+            let fleet = get("/convergence")?;
+            (fleet["gateways"] == 4 && fleet["effective"] == 2 && fleet["refused"] == 1).then_some(())
+        })?;
+        wait_for("every outcome has objects", || {
+            let stats = get("/stats?by=outcome")?;
+            let counted = |outcome: &str| {
+                let rows = stats["rows"].as_array();
+                rows.is_some_and(|rows| rows.iter().any(|row| row["outcome"] == outcome && row["objects"] != 0))
+            };
+            ["encrypted", "plain", "denied", "would-encrypt"].into_iter().all(counted).then_some(())
+        })?;
+        let policies = get("/policies").context("the policies")?;
+        let modes: Vec<_> = policies["policies"].as_array().into_iter().flatten().map(|one| &one["mode"]).collect();
+        for mode in ["enforce", "audit", "disabled"] {
+            ensure!(modes.contains(&&serde_json::json!(mode)), "no policy is in the mode {mode}: {policies}");
+        }
+        dev.stop()?;
+    }
+    Ok(())
+}

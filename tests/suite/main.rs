@@ -2,6 +2,7 @@
 
 mod architecture;
 mod clients;
+mod console;
 mod dev;
 mod dev_options;
 mod faults;

@@ -131,7 +131,7 @@ pub(super) async fn prepare(central: &Client, gateways: &[Gateway], secrets: &Se
     release(refuser)?;
     let policies = central.get(&["policies"], &[]).await?;
     if policies["policies"].as_array().is_some_and(|all| all.iter().any(|policy| policy["name"] == NEWEST)) {
-        central.call(Method::DELETE, &["policies", NEWEST], &[], None, None).await?;
+        central.call(Method::DELETE, &["policies", NEWEST], &[], None, Some("*")).await?;
     }
     central.post_text(&["policy-set", "apply"], &[], POLICIES.to_owned(), None).await?;
     effective(central).await?;

@@ -20,6 +20,8 @@ const SHORTEST_MS = 1_000;
 const LONGEST_MS = 30_000;
 /** Where no event can come, pages ask this often. */
 const ASK_MS = 10_000;
+/** And this often where they do: that a gateway is late or lost comes of time, and nothing happens then. */
+const LIVE_MS = 15_000;
 
 /**
  * Follows the service's hints: an event named after a topic makes all that is shown of the topic be asked for anew.
@@ -69,7 +71,7 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
   };
 }
 
-/** `refetchInterval` of what is shown live. */
-export function useAskEvery(): number | false {
-  return useStore(live) === 'live' ? false : ASK_MS;
+/** `refetchInterval` of what is shown live; `otherwise` where no event can come. */
+export function useAskEvery(otherwise = ASK_MS): number {
+  return useStore(live) === 'live' ? LIVE_MS : otherwise;
 }

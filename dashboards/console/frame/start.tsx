@@ -59,6 +59,9 @@ function Themed({ app, router }: { readonly app: Application; readonly router: A
 export function start(app: Application, router: AnyRouter): void {
   // Of the library's own sheets that are made at run time, such as the one that holds the page still under a dialog.
   setNonce(nonce());
+  // Before anything is painted: the library sets it after, and a dark page would begin with a flash.
+  const light = scheme.get() === 'light' || (scheme.get() === 'auto' && !window.matchMedia('(prefers-color-scheme: dark)').matches);
+  document.documentElement.dataset['mantineColorScheme'] = light ? 'light' : 'dark';
   const root = document.getElementById('root');
   if (!root) throw new Error('index.html has no root');
   createRoot(root).render(

@@ -11,7 +11,7 @@ import { stateOf } from './progress';
 
 /** How far the newest revision has come, live. */
 export function ConvergencePanel() {
-  const asked = useQuery({ ...convergenceQuery(), refetchInterval: useAskEvery() === false ? false : 2_000 });
+  const asked = useQuery({ ...convergenceQuery(), refetchInterval: useAskEvery(2_000) });
   return (
     <Panel title="Convergence">
       <Shown of={asked} what="convergence" lines={2}>

@@ -1,0 +1,64 @@
+//! The consoles as people have them before them: Chromium against the real binaries, driven by Playwright.
+//! The stories are in `dashboards/console/e2e`; what they look at is kept in `target/consoles`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use tests::{Dev, STORY, python};
+
+/// Runs the stories of `spec` against `dev`.
+fn stories(dev: &Dev, spec: &str) -> Result<()> {
+    let console = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards/console");
+    let tools = std::env::var_os("SEALGATE_TOOLS").context("SEALGATE_TOOLS is not set: run make test")?;
+    let artefacts = artefacts()?.join(spec);
+    match std::fs::remove_dir_all(&artefacts) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => std::fs::create_dir_all(&artefacts)?,
+    }
+    let output = Command::new("timeout")
+        .args(["--kill-after=10", &STORY.as_secs().to_string()])
+        .arg(Path::new(&tools).join("node/bin/node"))
+        .args(["node_modules/@playwright/test/cli.js", "test", "--config", "e2e/playwright.config.ts"])
+        .arg(format!("{spec}.spec.ts"))
+        .current_dir(console)
+        .env("SEALGATE_READY_FILE", dev.ready_file())
+        .env("SEALGATE_ARTEFACTS", &artefacts)
+        .env("SEALGATE_PYTHON", python()?)
+        .stdin(Stdio::null())
+        .output()?;
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "the stories of {spec} failed ({}):\n{said}\n{failed}", output.status);
+    Ok(())
+}
+
+/// `target/consoles`: screenshots outlive the tests.
+fn artefacts() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(3).context("a test lies in target/PROFILE/deps")?;
+    Ok(target.join("consoles"))
+}
+
+#[test]
+fn administrators_write_and_publish_policies_and_lose_nothing_to_each_other_or_to_a_fault() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--gateways", "2"])?;
+    stories(&dev, "central")?;
+    dev.stop()
+}
+
+#[test]
+fn an_operator_sets_up_a_key_switches_a_bucket_on_and_sees_why_an_object_is_encrypted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--kms", "none"])?;
+    stories(&dev, "gateway")?;
+    dev.stop()
+}
+
+#[test]
+fn every_page_is_free_of_violations_in_both_schemes_and_sizes() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--demo"])?;
+    stories(&dev, "pages")?;
+    dev.stop()
+}
