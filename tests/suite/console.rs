@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use tests::{Dev, STORY, python};
+use tests::{Dev, STORY, program, python};
 
 /// Runs the stories of `spec` against `dev`.
 fn stories(dev: &Dev, spec: &str) -> Result<()> {
@@ -25,6 +25,7 @@ fn stories(dev: &Dev, spec: &str) -> Result<()> {
         .env("SEALGATE_READY_FILE", dev.ready_file())
         .env("SEALGATE_ARTEFACTS", &artefacts)
         .env("SEALGATE_PYTHON", python()?)
+        .env("SEALGATE_PROGRAM", program("sealgate")?)
         .stdin(Stdio::null())
         .output()?;
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -44,6 +45,14 @@ fn administrators_write_and_publish_policies_and_lose_nothing_to_each_other_or_t
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(&folder.path().join("data"), &["--gateways", "2"])?;
     stories(&dev, "central")?;
+    dev.stop()
+}
+
+#[test]
+fn each_number_of_the_overview_leads_to_its_rows_and_is_what_stats_and_prometheus_say() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--gateways", "2"])?;
+    stories(&dev, "numbers")?;
     dev.stop()
 }
 

@@ -1,7 +1,7 @@
 import { type Browser, type Page } from '@playwright/test';
 
 import { boto3, central, freeze, freezePostgres, gateway, ready, rest } from './service';
-import { expect, logInAtCentral, test, type, watch } from './test';
+import { expect, logInAtCentral, paste, reach, test, type, watch } from './test';
 
 const policy = (name: string, bucket: string, more = ''): string => `apiVersion: sealgate.dev/v1
 kind: GovernancePolicy
@@ -185,4 +185,36 @@ test('with PostgreSQL stopped the page says so, keeps what was typed, and goes o
   await expect
     .poll(async () => ((await rest(central(), '/policies/database-stops')) as { readonly source: string }).source, { timeout: 60_000 })
     .toContain('typed-without-database');
+});
+
+test('all of it by keyboard: pages are found, a policy is written, the editor is left, and it is published and deleted', async ({ page }) => {
+  await logInAtCentral(page);
+  await page.keyboard.press('Control+K');
+  await page.getByRole('combobox', { name: 'Search' }).pressSequentially('polic');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { level: 1, name: 'Policies' })).toBeVisible();
+  await reach(page, page.getByRole('link', { name: 'Write a policy' }).first());
+  await page.keyboard.press('Enter');
+
+  const editor = page.getByRole('textbox', { name: 'Text of the policy' });
+  await reach(page, editor);
+  // Within it, Tab is a key like others; Escape first, and it leads on.
+  await paste(editor, policy('by-keyboard', 'keys'));
+  await expect(page.getByText('The text is a valid policy.')).toBeVisible();
+  await page.keyboard.press('Escape');
+  await reach(page, page.getByRole('button', { name: 'Publish' }));
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { level: 1, name: 'by-keyboard' })).toBeVisible();
+
+  await reach(page, page.getByRole('button', { name: 'Delete' }));
+  await page.keyboard.press('Space');
+  // The word is asked for where the keyboard is.
+  await expect(page.getByRole('dialog').getByRole('textbox')).toBeFocused();
+  await page.keyboard.insertText('by-keyboard');
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('by-keyboard is deleted')).toBeVisible();
+  await reach(page, page.getByRole('button', { name: /^Account/ }));
+  await page.keyboard.press('Enter');
+  await page.getByRole('menuitem', { name: 'Log out' }).press('Enter');
+  await expect(page.getByRole('heading', { level: 1, name: 'Log in' })).toBeVisible();
 });

@@ -18,7 +18,8 @@ interface Ready {
   }[];
 }
 
-function needed(name: string): string {
+/** A variable that whoever starts the tests sets. */
+export function needed(name: string): string {
   const value = process.env[name];
   if (value === undefined) throw new Error(`${name} is not set: tests/suite/console.rs sets it`);
   return value;

@@ -1,5 +1,5 @@
 import { AxeBuilder } from '@axe-core/playwright';
-import { expect, type Page, test as base } from '@playwright/test';
+import { expect, type Locator, type Page, test as base } from '@playwright/test';
 
 import { central, gateway, ready } from './service';
 
@@ -57,12 +57,27 @@ export async function logInAtGateway(page: Page, index: number): Promise<void> {
 export async function type(page: Page, text: string): Promise<void> {
   const editor = page.getByRole('textbox', { name: 'Text of the policy' });
   await editor.click();
-  await page.keyboard.press('Control+A');
+  await paste(editor, text);
+}
+
+/** The same where the keyboard is in the editor already. */
+export async function paste(editor: Locator, text: string): Promise<void> {
+  await editor.press('Control+A');
   await editor.evaluate((place, pasted) => {
     const clipboardData = new DataTransfer();
     clipboardData.setData('text/plain', pasted);
     place.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
   }, text);
+}
+
+/** Goes on by Tab until the keyboard is there; what cannot be reached so is a failure. */
+export async function reach(page: Page, there: Locator): Promise<void> {
+  await expect(there).toBeVisible();
+  for (let steps = 0; steps < 120; steps += 1) {
+    if (await there.evaluate((element) => element.contains(document.activeElement))) return;
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`the keyboard does not come to ${there.toString()}`);
 }
 
 /** What axe finds, in a form that a failed test shows whole. */
