@@ -38,7 +38,8 @@ pub(super) struct Status {
     because: String,
     /// Objects that are known to be stored encrypted; none if the local store cannot say.
     objects_encrypted: Option<u64>,
-    /// Objects that are known to be stored as they are.
+    /// Objects that are known to be stored as they are; none where encryption never was due: nothing keeps track of the
+    /// objects of such a bucket, of which none is encrypted.
     objects_plain: Option<u64>,
     encrypt_since: Option<String>,
     /// Encryption is or once was due here.
@@ -151,14 +152,15 @@ async fn view(admin: &Admin, name: &str) -> Status {
     let settings = document.bucket(name);
     let Due { because, .. } = due(&document, &admin.policies.current(), admin.floor == Floor::Encrypt, name);
     let counts = admin.ledger.bucket_counts(name).await.ok();
+    let ever_due = !because.is_empty() || document.ever_due(name);
     Status {
         bucket: name.to_owned(),
         encrypt: settings.encrypt,
         effective: !because.is_empty(),
-        ever_due: !because.is_empty() || document.ever_due(name),
+        ever_due,
         because: because.join(", "),
         objects_encrypted: counts.as_ref().map(|counts| counts.encrypted),
-        objects_plain: counts.as_ref().map(|counts| counts.plain),
+        objects_plain: counts.as_ref().filter(|_| ever_due).map(|counts| counts.plain),
         encrypt_since: settings.encrypt_since.map(rfc3339),
         anonymous_reads: settings.anonymous_reads,
         refuse_plain_reads: settings.refuse_plain_reads,

@@ -184,6 +184,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_upload_of_which_nothing_comes_is_given_up() {
+        let transfers = Transfers::new(Duration::from_millis(50), CancellationToken::new());
+        let mut body = transfers.receive(AxumBody::new(silent()));
+        let frame = tokio::time::timeout(Duration::from_mins(1), body.frame()).await.expect("given up in time");
+        assert!(matches!(frame, Some(Err(_))), "the one who stores it is told that it is not whole");
+    }
+
+    #[tokio::test]
     async fn what_is_left_of_a_refused_upload_is_taken_and_not_for_ever() {
         let transfers = Transfers::new(Duration::from_hours(1), CancellationToken::new());
         let (frames, taken) = mpsc::channel::<Result<Frame<Bytes>, BodyError>>(1);

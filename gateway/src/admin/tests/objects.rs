@@ -111,6 +111,21 @@ async fn an_upload_is_sealed_where_the_toggle_says_so_and_comes_back_and_is_coun
 }
 
 #[tokio::test]
+async fn how_many_objects_are_plain_is_not_known_where_nothing_keeps_track_of_them() {
+    let bench = with_buckets().await;
+    for bucket in ["vault", "files"] {
+        bench.upload(&format!("/api/v1/buckets/{bucket}/object?key=new"), &[], b"text").await;
+    }
+    let counts = async |bucket: &str| {
+        let shown = bench.call(Method::GET, &format!("/buckets/{bucket}"), None).await.1;
+        (shown["objects_encrypted"].clone(), shown["objects_plain"].clone())
+    };
+    // Each has an object that was there before the gateway was.
+    assert_eq!(counts("vault").await, (json!(1), json!(0)));
+    assert_eq!(counts("files").await, (json!(0), Value::Null));
+}
+
+#[tokio::test]
 async fn a_policy_seals_or_refuses_what_the_console_stores_and_knows_that_it_is_the_console() {
     let bench = with_buckets().await;
     let path = format!("{FILES}?key=report.txt");
