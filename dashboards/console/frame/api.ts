@@ -10,6 +10,9 @@ const OWN_HEADER = 'X-Sealgate-Request';
 
 const SESSION = '/api/v1/session';
 
+/** How long the answer to a question may take to begin. What changes something is waited for: it goes on when the service does. */
+const READ_MS = 10_000;
+
 /** Statuses of whatever stands between here and the service. */
 const BETWEEN = new Set([502, 504]);
 
@@ -24,17 +27,22 @@ export async function send(request: Request): Promise<Response> {
 
 async function once(request: Request): Promise<Response> {
   request.headers.set(OWN_HEADER, '1');
+  const reads = request.method === 'GET';
+  const patience = new AbortController();
+  const timer = reads ? window.setTimeout(() => patience.abort(), READ_MS) : undefined;
   let response: Response;
   try {
-    response = await fetch(request);
+    response = await fetch(request, { signal: AbortSignal.any([request.signal, patience.signal]) });
   } catch (error) {
     if (request.signal.aborted) throw error;
     silent();
-    throw new Unreachable();
+    throw new Unreachable(reads);
+  } finally {
+    window.clearTimeout(timer);
   }
   if (BETWEEN.has(response.status) || (response.status === 503 && !isProblem(response))) {
     silent();
-    throw new Unreachable();
+    throw new Unreachable(reads);
   }
   if (response.status === 503) {
     const problem = await refusal(response);

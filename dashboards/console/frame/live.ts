@@ -1,6 +1,18 @@
-import type { QueryClient } from '@tanstack/react-query';
+import type { Query, QueryClient } from '@tanstack/react-query';
 
+import { probe } from './reach';
 import { Store, useStore } from './store';
+
+declare module '@tanstack/react-query' {
+  interface Register {
+    queryMeta: {
+      /** Further topics whose events make it stale, besides the first word of its key. */
+      readonly also?: readonly string[];
+      /** An answer of more rows than this is asked for at intervals and not with each hint. */
+      readonly rows?: (data: never) => number;
+    };
+  }
+}
 
 /** How the page learns that something changed. */
 export type Live = 'live' | 'asking';
@@ -12,7 +24,45 @@ const EVENTS = '/api/v1/events';
 const SHORTEST_MS = 1_000;
 const LONGEST_MS = 30_000;
 /** Where no event can come, pages ask this often. */
-const ASK_MS = 10_000;
+export const ASK_MS = 10_000;
+/** A service that hangs sends no event either: it is asked this often whether it is there. */
+const SIGN_OF_LIFE_MS = 10_000;
+/** From the answer to one hint to the next question of the same topic. */
+const SPACING_MS = 1_000;
+/** More than these would be read without end in a fleet where something always changes. */
+const LONG_PAGES = 3;
+const LONG_ROWS = 1_000;
+
+/** Whether so much of a list is loaded that it is asked for at intervals and not with each hint. */
+export function isLong({ state: { data }, meta }: Pick<Query, 'meta'> & { readonly state: { readonly data: unknown } }): boolean {
+  if (data === undefined || data === null) return false;
+  if (meta?.rows) return meta.rows(data as never) > LONG_ROWS;
+  return typeof data === 'object' && 'pages' in data && Array.isArray(data.pages) && data.pages.length > LONG_PAGES;
+}
+
+/** Whether an event of the topic makes a query stale. */
+const concerns = (topic: string) => (query: Query) =>
+  (query.queryKey[0] === topic || query.meta?.also?.includes(topic) === true) && !isLong(query);
+
+/** Refreshes topic by topic: what comes while a topic is being asked for is asked for once more after it. */
+function refresher(queries: QueryClient): (topic: string) => void {
+  const busy = new Set<string>();
+  const again = new Set<string>();
+  const run = async (topic: string) => {
+    busy.add(topic);
+    do {
+      again.delete(topic);
+      // A question that is under way is not broken off: in a busy fleet none would ever be answered.
+      await queries.invalidateQueries({ predicate: concerns(topic) }, { cancelRefetch: false });
+      await new Promise((go) => window.setTimeout(go, SPACING_MS));
+    } while (again.has(topic));
+    busy.delete(topic);
+  };
+  return (topic) => {
+    if (busy.has(topic)) again.add(topic);
+    else void run(topic);
+  };
+}
 
 /**
  * Follows the service's hints: an event named after a topic makes all that is shown of the topic be asked for anew.
@@ -23,7 +73,7 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
   let timer: number | undefined;
   let pause = SHORTEST_MS;
 
-  const refresh = (topic: string) => void queries.invalidateQueries({ queryKey: [topic] });
+  const refresh = refresher(queries);
   const open = () => {
     source = new EventSource(EVENTS);
     source.onopen = () => {
@@ -33,15 +83,22 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
     };
     source.onerror = () => {
       live.set('asking');
-      // The browser tries again by itself, save where the service refused.
+      void probe();
+      // The browser tries again by itself, save where the service refused: then the session may be over, and asking
+      // for anything finds out.
       if (source?.readyState !== EventSource.CLOSED) return;
+      topics.forEach(refresh);
       timer = window.setTimeout(open, pause * (0.5 + Math.random()));
       pause = Math.min(pause * 2, LONGEST_MS);
     };
     for (const topic of topics) source.addEventListener(topic, () => refresh(topic));
   };
   open();
+  const alive = window.setInterval(() => {
+    if (!document.hidden) void probe();
+  }, SIGN_OF_LIFE_MS);
   return () => {
+    window.clearInterval(alive);
     window.clearTimeout(timer);
     source?.close();
     live.set('asking');
@@ -51,4 +108,10 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
 /** `refetchInterval` of what is shown live. */
 export function useAskEvery(): number | false {
   return useStore(live) === 'live' ? false : ASK_MS;
+}
+
+/** The same of a list that is read page by page. */
+export function useAskListEvery(): (query: Parameters<typeof isLong>[0]) => number | false {
+  const every = useAskEvery();
+  return (query) => (isLong(query) ? ASK_MS : every);
 }
