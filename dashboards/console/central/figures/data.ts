@@ -8,7 +8,7 @@ export type Row = Schemas['Row'];
 
 /** What is asked about figures. */
 export interface Question {
-  readonly by?: 'gateway' | 'bucket' | 'policy' | 'outcome' | undefined;
+  readonly by?: 'gateway' | 'bucket' | 'policy' | 'outcome' | 'policy-outcome' | undefined;
   /** Counted since then (RFC 3339); absent: for all time. */
   readonly since?: string | undefined;
   /** Only rows of these; none: of all. */

@@ -2,8 +2,8 @@ import { bytes, count, span } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Chart } from '@frame/parts/Chart';
 import { Shown } from '@frame/parts/Note';
+import { Way } from '@frame/parts/Way';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 
 import { seriesQuery } from './data';
 import type { Range } from './route';
@@ -24,9 +24,9 @@ export function Graphs({ range, only }: Props) {
         const of = (pick: (point: (typeof now.points)[number]) => number) => now.points.map(pick);
         const note = `A point is ${span(now.step_s)}.`;
         const rows = (by: 'gateway' | 'bucket' | 'outcome', name: string) => (
-          <Link to="/figures" search={{ by, gateways }}>
+          <Way needs="read-gateways" to="/figures" search={{ by, gateways, since: range }}>
             Rows<span className="sg-hidden"> of {name}</span>
-          </Link>
+          </Way>
         );
         return (
           <div className="sg-charts">
@@ -76,6 +76,11 @@ export function Graphs({ range, only }: Props) {
               note={`${note} Keys are kept for a while, so there are fewer calls than objects.`}
               times={times}
               format={count}
+              link={
+                <Way needs="read-gateways" to="/kms" search={{ gateways }}>
+                  Calls, ever<span className="sg-hidden">, row by row</span>
+                </Way>
+              }
               lines={[
                 { label: 'Calls', values: of((point) => point.kms_calls), color: '--sg-line-3' },
                 { label: 'Errors', values: of((point) => point.kms_errors), color: '--sg-line-4', dashed: true },
