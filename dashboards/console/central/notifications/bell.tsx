@@ -73,7 +73,7 @@ export function Bell() {
                 {KINDS[one.kind]}: {one.subject}
               </State>
               <small>
-                {one.message} <Time at={one.since} />
+                {one.message} · <Time at={one.since} />
               </small>
             </span>
           </Menu.Item>

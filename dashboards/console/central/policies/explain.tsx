@@ -166,16 +166,20 @@ export function Explain({ draft }: Props) {
 
 function Answer({ of, draft, isDraft }: { readonly of: Explanation; readonly draft: string | undefined; readonly isDraft: boolean }) {
   const verdict = VERDICTS[of.decision.verdict];
+  const trial = of.policies.filter((policy) => policy.applies && policy.mode === 'audit');
   return (
     <Stack gap="xs">
       <Note tone={verdict.tone} title={verdict.text}>
         {isDraft ? 'If this text were published on top of the newest revision.' : `By revision ${of.revision.number}, the newest.`}
       </Note>
+      {trial.length > 0 && (
+        <Note tone="warn">{`Counted only, in audit mode: ${trial.map((policy) => `${policy.name} would ${policy.effect} it`).join(', ')}.`}</Note>
+      )}
       {of.policies.length === 0 && <span>There is no policy.</span>}
       <ul className="sg-reasons">
         {of.policies.map((policy) => (
           <li key={policy.uid}>
-            <State tone={policy.applies ? (policy.effect === 'deny' ? 'bad' : 'good') : 'idle'}>{policy.name}</State> {isDraft && policy.name === draft && <Tag tone="warn">this text</Tag>}{' '}
+            <State tone={!policy.applies ? 'idle' : policy.mode === 'audit' ? 'warn' : policy.effect === 'deny' ? 'bad' : 'good'}>{policy.name}</State> {isDraft && policy.name === draft && <Tag tone="warn">this text</Tag>}{' '}
             {policy.recorded && <Tag tone="accent">recorded</Tag>} <Tag>{policy.mode}</Tag>
             <p>{policy.message}</p>
           </li>
