@@ -29,8 +29,8 @@ export const KINDS: Readonly<Record<Notification['kind'], string>> = {
 
 /** Where it can be looked at. Whoever may not read gateways finds theirs in the table, which shows them less. */
 export function placeOf(one: Pick<Notification, 'kind' | 'subject'>, readsGateways: boolean): Pick<LinkProps, 'to' | 'params' | 'search'> {
-  if (one.kind === 'kms') return { to: '/kms', search: { gateways: one.subject } };
   if (!readsGateways) return { to: '/gateways', search: { gateways: one.subject } };
+  if (one.kind === 'kms') return { to: '/kms', search: { gateways: one.subject } };
   return { to: '/gateways/$name', params: { name: one.subject } };
 }
 

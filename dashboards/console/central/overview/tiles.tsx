@@ -7,7 +7,7 @@ import { type LinkProps } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 
 import type { Schemas } from '../api';
-import { ENCRYPTED, PLAIN } from '../figures/data';
+import { ENCRYPTED, OTHER, PLAIN, STORED } from '../figures/data';
 
 interface Props {
   readonly of: Schemas['Overview'];
@@ -53,7 +53,7 @@ export function Tiles({ of, only }: Props) {
           {count(of.objects.plain)} stored as they were
         </Way>
         {other > 0 && (
-          <Way needs={ROWS} to="/figures" search={{ outcome: OTHER, gateways, by: 'outcome' }}>
+          <Way needs={ROWS} to="/figures" search={{ outcome: OTHER.join(','), gateways, by: 'outcome' }}>
             {count(other)} not known how
           </Way>
         )}
@@ -116,12 +116,6 @@ export function Tiles({ of, only }: Props) {
     </div>
   );
 }
-
-/** Outcomes that do not tell how an object was stored. */
-const OTHER = 'grandfathered,indeterminate';
-
-/** Outcomes by which something was stored. */
-const STORED = [...ENCRYPTED, ...PLAIN, OTHER].join(',');
 
 interface TileProps {
   readonly name: string;
