@@ -43,10 +43,10 @@ const COLUMNS: readonly Column<BucketCoverage>[] = [
   { id: 'bucket', head: 'Bucket', clip: true, value: (row) => row.bucket, cell: (row) => row.bucket },
   {
     id: 'encrypting',
-    head: 'New objects',
+    head: 'Encrypts new',
     hint: 'Whether every new object is encrypted',
-    value: (row) => (row.encrypting ? 'all encrypted' : 'not all'),
-    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{row.encrypting ? 'all encrypted' : 'not all'}</State>,
+    value: (row) => (row.encrypting ? 'all' : 'not all'),
+    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{row.encrypting ? 'all' : 'not all'}</State>,
   },
   { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => <Because of={row.because} /> },
   { id: 'kms', head: 'KMS ID', hint: 'By which new objects are encrypted', value: (row) => row.kms_id, cell: (row) => row.kms_id ?? 'none active' },
