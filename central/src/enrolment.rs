@@ -280,10 +280,12 @@ fn hash(secret: &str) -> [u8; 32] {
 
 fn check(new: &NewToken) -> Result<(), Error> {
     if let Some(name) = &new.name {
-        legal_name(name)?;
+        legal_name(name).map_err(|error| error.at("name"))?;
     }
     if !TTL.contains(&new.ttl) {
-        return Err(Error::new(Kind::Invalid, "ttl_seconds must be between 1 and 7776000 (90 days)."));
+        return Err(
+            Error::new(Kind::Invalid, "A token lives from one second to 90 days; none was made.").at("ttl_seconds")
+        );
     }
     legal_labels(&new.labels)
 }
@@ -295,7 +297,8 @@ pub(crate) fn legal_labels(labels: &BTreeMap<String, String>) -> Result<(), Erro
         return Err(Error::new(
             Kind::Invalid,
             "At most 16 labels; keys and values have 1 to 63 of a-z A-Z 0-9 . _ / - and begin with a letter or digit.",
-        ));
+        )
+        .at("labels"));
     }
     Ok(())
 }

@@ -228,6 +228,19 @@ impl Error {
         Self { errors, ..self }
     }
 
+    /// The same said of one field of what was sent, so that a form can show it there. After [`Self::code`].
+    #[must_use]
+    pub fn at(self, field: &str) -> Self {
+        let issue = Issue {
+            line: 0,
+            column: 0,
+            path: field.to_owned(),
+            code: self.code.to_owned(),
+            message: self.public.clone().into_owned(),
+        };
+        self.issues(vec![issue])
+    }
+
     /// The same with what caused it, for the log.
     #[must_use]
     pub fn because(self, source: impl Into<Source>) -> Self {

@@ -142,7 +142,8 @@ pub async fn create(
     role: Role,
     password: Zeroizing<String>,
 ) -> Result<Account, Error> {
-    password::acceptable(&password).map_err(|why| Error::new(Kind::Invalid, format!("No account was made: {why}.")))?;
+    password::acceptable(&password)
+        .map_err(|why| Error::new(Kind::Invalid, format!("No account was made: {why}.")).at("password"))?;
     let phc = password::hash(password).await?;
     db::transaction!(db, "create-operator", async |tx| {
         let account = store::create(tx, name, role, &phc).await?;
@@ -168,7 +169,7 @@ pub async fn change(db: &PgPool, permit: &Permit, name: &str, changes: Changes) 
     let phc = match changes.password {
         Some(password) => {
             password::acceptable(&password)
-                .map_err(|why| Error::new(Kind::Invalid, format!("Nothing was changed: {why}.")))?;
+                .map_err(|why| Error::new(Kind::Invalid, format!("Nothing was changed: {why}.")).at("password"))?;
             Some(password::hash(password).await?)
         }
         None => None,
@@ -224,7 +225,8 @@ pub async fn change_own_password(
             "Nothing was changed: the current password is wrong, or the account is locked for a while after too many \
              attempts.",
         )
-        .code("password-refused"));
+        .code("password-refused")
+        .at("current"));
     }
     let phc = password::hash(new).await?;
     db::transaction!(db, "change-own-password", async |tx| {
@@ -258,7 +260,9 @@ pub async fn create_token(
 ) -> Result<(Token, Zeroizing<String>), Error> {
     let ttl = ttl.unwrap_or(MOST_TTL / 4);
     if ttl.is_zero() || ttl > MOST_TTL {
-        return Err(Error::new(Kind::Invalid, "No token was made: it lives from one second to 366 days."));
+        return Err(
+            Error::new(Kind::Invalid, "No token was made: it lives from one second to 366 days.").at("ttl_seconds")
+        );
     }
     let secret = secret(TOKEN_PREFIX)?;
     let token = db::transaction!(db, "create-token", async |tx| {

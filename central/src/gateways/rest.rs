@@ -338,7 +338,8 @@ async fn carry_out(
 ) -> Result<Json<Gateway>, Error> {
     let because = reason.map(|Json(reason)| reason.reason).unwrap_or_default();
     if because.chars().count() > REASON || because.chars().any(char::is_control) {
-        return Err(Error::new(Kind::Invalid, "The reason has at most 500 characters and no control characters."));
+        let why = "The reason has at most 500 characters and no control characters.";
+        return Err(Error::new(Kind::Invalid, why).at("reason"));
     }
     super::order(&services.db, &services.fleet, permit, name, order, &because).await?;
     one(services, name).await

@@ -231,19 +231,23 @@ fn named(what: &'static str, error: sqlx::Error) -> Error {
         Some("operators_name_key") => {
             Error::new(Kind::Conflict, "There is an account of this name already; nothing was changed.")
                 .code("name-taken")
+                .at("name")
         }
         Some("api_tokens_name_key") => {
             Error::new(Kind::Conflict, "There is a token of this name already. Revoke it first, or choose another.")
                 .code("name-taken")
+                .at("name")
         }
         Some("operators_name_shape") => Error::new(
             Kind::Invalid,
             "The name of an account has 1 to 64 of a-z 0-9 . _ @ - and begins with a letter or digit.",
-        ),
+        )
+        .at("name"),
         Some("api_tokens_name_shape") => Error::new(
             Kind::Invalid,
             "The name of a token has 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter or digit.",
-        ),
+        )
+        .at("name"),
         _ => Error::database(what, error),
     }
 }

@@ -169,6 +169,35 @@ async fn every_refusal_is_a_problem_with_a_code() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_of_a_form_names_the_field() {
+    let rest = Rest::start().await;
+    let admin = rest.token(Role::Admin).await;
+    assert_eq!(
+        rest.ask(&admin, "POST /tokens", &[JSON], r#"{"name":"ci","role":"viewer"}"#).await.status,
+        StatusCode::CREATED
+    );
+    let operators = "POST /operators";
+    let tokens = "POST /tokens";
+    let enrolment = "POST /enrolment-tokens";
+    let cases: [(&str, &str, &str); 9] = [
+        (operators, r#"{"name":"ann","password":"short","role":"viewer"}"#, "password"),
+        (operators, r#"{"name":"Not A Name","password":"long enough for it","role":"viewer"}"#, "name"),
+        (operators, r#"{"name":"admin","password":"long enough for it","role":"viewer"}"#, "name"),
+        ("PATCH /operators/admin", r#"{"password":"short"}"#, "password"),
+        (tokens, r#"{"name":"ci","role":"viewer"}"#, "name"),
+        (tokens, r#"{"name":"ci2","role":"viewer","ttl_seconds":99999999}"#, "ttl_seconds"),
+        (enrolment, r#"{"name":"Not A Name","labels":{}}"#, "name"),
+        (enrolment, r#"{"name":"gateway-1","labels":{"a b":"c"}}"#, "labels"),
+        (enrolment, r#"{"name":"gateway-1","labels":{},"ttl_seconds":99999999}"#, "ttl_seconds"),
+    ];
+    for (route, body, field) in cases {
+        let problem = rest.ask(&admin, route, &[JSON], body).await.json();
+        assert_eq!(problem["errors"][0]["path"], field, "{route} {body}: {problem}");
+        assert_eq!(problem["errors"][0]["message"], problem["detail"], "{route} {body}: {problem}");
+    }
+}
+
 async fn cookie(rest: &Rest) -> String {
     let body = json!({ "name": "admin", "password": PASSWORD }).to_string();
     let answer = rest.ask("", "POST /session", &[JSON], body).await;

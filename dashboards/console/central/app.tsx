@@ -1,7 +1,9 @@
 import type { Application } from '@frame/application';
 
+import { AccountMenu } from './account/menu';
 import { enter, leave, whoIsIn } from './api';
 import { find } from './find';
+import { Bell } from './notifications/bell';
 
 /** Central, as the frame knows it. */
 export const app: Application = {
@@ -17,4 +19,6 @@ export const app: Application = {
   enter,
   leave,
   find,
+  bell: () => <Bell />,
+  account: () => <AccountMenu />,
 };

@@ -1,14 +1,16 @@
 import { PageError } from '@frame/PageError';
 import { createRouter } from '@tanstack/react-router';
 
+import { accountRoute } from './account/route';
 import { auditRoute } from './audit/route';
 import { coverageRoute } from './coverage/route';
 import { figuresRoute } from './figures/route';
 import { enrolRoute, gatewayRoute, gatewaysRoute } from './gateways/route';
 import { kmsRoute } from './kms/route';
+import { notificationsRoute } from './notifications/route';
 import { overviewRoute } from './overview/route';
 import { peopleRoute, tokensRoute } from './people/route';
-import { historyRoute, newPolicyRoute, policiesRoute, policyRoute } from './policies/route';
+import { convergenceRoute, historyRoute, newPolicyRoute, policiesRoute, policyRoute } from './policies/route';
 import { root } from './root';
 import { settingsRoute } from './settings/route';
 
@@ -16,13 +18,15 @@ import { settingsRoute } from './settings/route';
 const tree = root.addChildren([
   overviewRoute,
   figuresRoute,
+  notificationsRoute,
   ...[gatewaysRoute, gatewayRoute, enrolRoute],
   kmsRoute,
-  ...[policiesRoute, policyRoute, newPolicyRoute, historyRoute],
+  ...[policiesRoute, policyRoute, newPolicyRoute, historyRoute, convergenceRoute],
   coverageRoute,
   auditRoute,
   ...[peopleRoute, tokensRoute],
   settingsRoute,
+  accountRoute,
 ]);
 
 /** The way from addresses to pages. */

@@ -5,6 +5,7 @@ import {
   IconLayoutSidebarLeftCollapse,
   IconLogout,
   IconMoon,
+  IconRefreshAlert,
   IconSearch,
   IconSun,
   IconUserCircle,
@@ -15,7 +16,9 @@ import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import type { Application } from './application';
 import { Banner } from './Banner';
 import { Mark } from './Mark';
+import { ASK_MS, live } from './live';
 import { explain } from './problem';
+import { reach } from './reach';
 import { scheme, sidebar } from './preferences';
 import { end, session } from './session';
 import { Sidebar } from './Sidebar';
@@ -77,6 +80,7 @@ export function Frame({ app }: { readonly app: Application }) {
               </Kbd>
             </button>
           </div>
+          <Fresh />
           {app.bell?.()}
           <SchemeMenu />
           <UserMenu app={app} />
@@ -111,6 +115,35 @@ export function Root({ app }: { readonly app: Application }) {
       <Banner />
       <Frame app={app} />
     </>
+  );
+}
+
+/** How long hints may be away before it is said: a page that has just begun is not stale. */
+const UNSAID_MS = 4_000;
+
+/** Says that what is shown is not followed live, and how old it may be. */
+function Fresh() {
+  const now = useStore(live);
+  const well = useStore(reach).is === 'well';
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (now === 'live') return undefined;
+    const timer = window.setTimeout(() => setLate(true), UNSAID_MS);
+    return () => {
+      window.clearTimeout(timer);
+      setLate(false);
+    };
+  }, [now]);
+  return (
+    <span role="status">
+      {late && well && (
+        <Tooltip label={`What is shown is asked for every ${ASK_MS / 1_000} seconds, since the service gives no hints at the moment`} multiline maw={260}>
+          <span className="sg-fresh">
+            <IconRefreshAlert size={16} aria-hidden /> <span>Not live</span>
+          </span>
+        </Tooltip>
+      )}
+    </span>
   );
 }
 

@@ -2,13 +2,16 @@ import createClient from 'openapi-fetch';
 
 import type { Problem} from './problem';
 import { Unreachable, problemOf } from './problem';
-import { answered, silent } from './reach';
+import { answered, probe, silent } from './reach';
 import { again } from './session';
 
 /** Set on each request: a page of another site cannot send it without asking first. */
 export const OWN_HEADER = 'X-Sealgate-Request';
 
 const SESSION = '/api/v1/session';
+
+/** How long the answer to a question may take to begin. What changes something is waited for: it goes on when the service does. */
+const READ_MS = 10_000;
 
 /** Statuses of whatever stands between here and the service. */
 const BETWEEN = new Set([502, 504]);
@@ -24,27 +27,31 @@ export async function send(request: Request): Promise<Response> {
 
 async function once(request: Request): Promise<Response> {
   request.headers.set(OWN_HEADER, '1');
-  return judged(() => fetch(request), request.signal);
+  const reads = request.method === 'GET';
+  const patience = new AbortController();
+  const timer = reads ? window.setTimeout(() => patience.abort(), READ_MS) : undefined;
+  const attempt = () => fetch(request, { signal: AbortSignal.any([request.signal, patience.signal]) });
+  return judged(attempt, request.signal, reads).finally(() => window.clearTimeout(timer));
 }
 
 /** What an attempt brought; where the service cannot be reached or cannot serve, the whole page is told. */
-export async function judged(attempt: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
+export async function judged(attempt: () => Promise<Response>, signal: AbortSignal, reads: boolean): Promise<Response> {
   let response: Response;
   try {
     response = await attempt();
   } catch (error) {
     if (signal.aborted) throw error;
     silent();
-    throw new Unreachable();
+    throw new Unreachable(reads);
   }
   if (BETWEEN.has(response.status) || (response.status === 503 && !isProblem(response))) {
     silent();
-    throw new Unreachable();
+    throw new Unreachable(reads);
   }
   if (response.status === 503) {
-    const problem = await refusal(response);
-    silent(problem.detail);
-    throw problem;
+    // It may be about this one thing, such as an object whose KMS is gone: asked, the service says whether it is well.
+    void probe();
+    throw await refusal(response);
   }
   answered();
   return response;

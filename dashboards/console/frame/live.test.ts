@@ -1,7 +1,7 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { follow } from './live';
+import { follow, isLong } from './live';
 
 class Source extends EventTarget {
   static latest: Source;
@@ -59,9 +59,25 @@ test('hints that come faster than answers are taken as one further hint', async 
   expect(one.queryFn).toHaveBeenCalledTimes(2);
   await one.answer(2);
   expect(queries.getQueryData(['statistics', 'overview'])).toBe(2);
-  expect(one.queryFn).toHaveBeenCalledTimes(3);
+  await vi.waitFor(() => expect(one.queryFn).toHaveBeenCalledTimes(3), { timeout: 10_000 });
   await one.answer(3);
   expect(one.queryFn).toHaveBeenCalledTimes(3);
   end();
   one.leave();
+});
+
+test('a list of many pages is not asked for with each hint', () => {
+  const pages = (count: number) => ({ state: { data: { pages: Array.from({ length: count }, () => ({})) } }, meta: undefined });
+  expect(isLong(pages(3))).toBe(false);
+  expect(isLong(pages(4))).toBe(true);
+});
+
+test('an answer says itself how many rows it has', () => {
+  const of = (rows: number) => ({ state: { data: { by_gateway: Array.from({ length: rows }) } }, meta: { rows: (data: { by_gateway: unknown[] }) => data.by_gateway.length } });
+  expect(isLong(of(1_000))).toBe(false);
+  expect(isLong(of(1_001))).toBe(true);
+});
+
+test('what is not there yet is not long', () => {
+  expect(isLong({ state: { data: undefined }, meta: undefined })).toBe(false);
 });

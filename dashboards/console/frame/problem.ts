@@ -36,8 +36,12 @@ export class Problem extends Error {
 export class Unreachable extends Error {
   override readonly name = 'Unreachable';
 
-  constructor() {
-    super('The service does not answer. Nothing was lost; it is tried again.');
+  constructor(reads = true) {
+    super(
+      reads
+        ? 'The service does not answer. It is tried again by itself.'
+        : 'The service does not answer, so it is not known whether this was carried out. What you typed is still here: try again when it is back.',
+    );
   }
 }
 
@@ -83,6 +87,19 @@ export function problemOf(status: number, body: unknown): Problem {
     fields,
   );
 }
+
+/** What each of the named fields is told about a refusal. */
+export function atFields(error: unknown, fields: readonly string[]): Record<string, string> {
+  if (!(error instanceof Problem)) return {};
+  return Object.fromEntries(fields.flatMap((field) => {
+    const message = error.at(field);
+    return message === undefined ? [] : [[field, message]];
+  }));
+}
+
+/** Whether every word of a refusal stands at a field already. */
+export const isAtFields = (error: unknown, fields: readonly string[]): boolean =>
+  error instanceof Problem && error.issues.length > 0 && error.issues.every((issue) => fields.some((field) => issue.path === field || issue.path.endsWith(`.${field}`)));
 
 /** What a person reads about a failure. */
 export function explain(error: unknown): string {

@@ -12,6 +12,8 @@ export type Reach =
 export const reach = new Store<Reach>({ is: 'well' });
 
 const EVERY_MS = 2_000;
+/** A service that hangs takes connections and says nothing. */
+const PATIENCE_MS = 4_000;
 
 let probing: number | undefined;
 const onReturn = new Set<() => void>();
@@ -42,10 +44,19 @@ export function silent(detail?: string): void {
   probing ??= window.setInterval(() => void probe(), EVERY_MS);
 }
 
-/** Whether it is ready, asked now. */
-export async function probe(): Promise<void> {
+let asked: Promise<void> | undefined;
+
+/** Whether it is ready, asked now; one question at a time. */
+export function probe(): Promise<void> {
+  asked ??= ask().finally(() => {
+    asked = undefined;
+  });
+  return asked;
+}
+
+async function ask(): Promise<void> {
   try {
-    const response = await fetch('/readyz', { cache: 'no-store' });
+    const response = await fetch('/readyz', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
     if (response.ok) answered();
     else if (response.status === 503) silent(await reason(response));
     else silent();

@@ -10,7 +10,7 @@ interface Options {
 
 /** Sends a file as the body of a PUT and tells how far it is, which `fetch` cannot. Gives what the service answered. */
 export async function upload(address: string, file: Blob, options: Options): Promise<unknown> {
-  const response = await judged(() => put(address, file, options), options.signal);
+  const response = await judged(() => put(address, file, options), options.signal, false);
   if (response.status === 401) {
     await again();
     return upload(address, file, options);

@@ -1,4 +1,4 @@
-import { Button, Select, Stack, TextInput } from '@mantine/core';
+import { Button, Select, Stack } from '@mantine/core';
 import { bytes, count, share } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
@@ -6,28 +6,54 @@ import { Empty, Note } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Age } from '@frame/parts/Time';
-import { useQuery } from '@tanstack/react-query';
+import { Typed } from '@frame/parts/Typed';
+import { Way } from '@frame/parts/Way';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useMemo } from 'react';
 
+import { listed } from '../gateways/data';
 import { type BucketCoverage, coverageQuery } from './data';
 import { coverageRoute, SHOWN } from './route';
 
-const SHOWN_NAMES = { uncovered: 'With plain objects', unknown: 'Not counted whole', covered: 'Encrypting all new' } as const;
+const SHOWN_NAMES = {
+  uncovered: 'With plain objects',
+  unknown: 'Never looked through',
+  covered: 'Encrypting all new',
+  open: 'Not encrypting all new',
+} as const;
+
+/** Whether a bucket is among those that are shown; the overview counts them by the same words. */
+function isShown(show: keyof typeof SHOWN_NAMES | undefined, row: BucketCoverage): boolean {
+  switch (show) {
+    case undefined:
+      return true;
+    case 'covered':
+      return row.encrypting;
+    case 'open':
+      return !row.encrypting;
+    case 'uncovered':
+      return row.objects_plain > 0;
+    case 'unknown':
+      return row.objects_unknown === null || row.objects_unknown === undefined;
+  }
+}
 
 const COLUMNS: readonly Column<BucketCoverage>[] = [
   { id: 'bucket', head: 'Bucket', clip: true, value: (row) => row.bucket, cell: (row) => row.bucket },
   {
     id: 'encrypting',
-    head: 'New objects',
-    value: (row) => (row.encrypting ? 'all encrypted' : 'not all encrypted'),
-    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{row.encrypting ? 'all encrypted' : 'not all encrypted'}</State>,
+    head: 'Encrypts new',
+    hint: 'Whether every new object is encrypted',
+    value: (row) => (row.encrypting ? 'all' : 'not all'),
+    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{row.encrypting ? 'all' : 'not all'}</State>,
   },
-  { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => row.because || 'nothing asks for it' },
+  { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => <Because of={row.because} /> },
+  { id: 'kms', head: 'KMS ID', hint: 'By which new objects are encrypted', value: (row) => row.kms_id, cell: (row) => row.kms_id ?? 'none active' },
   {
     id: 'share',
-    head: 'Encrypted share',
-    hint: 'Of the objects that are known',
+    head: 'Share',
+    hint: 'Encrypted objects of all that are known',
     align: 'right',
     value: (row) => (row.objects_encrypted + row.objects_plain > 0 ? row.objects_encrypted / (row.objects_encrypted + row.objects_plain) : null),
     cell: (row) => share(row.objects_encrypted, row.objects_encrypted + row.objects_plain),
@@ -71,30 +97,38 @@ const COLUMNS: readonly Column<BucketCoverage>[] = [
   },
 ];
 
+const POLICY = 'policy ';
+
+/** What asks for encryption: a policy is a way to it. */
+function Because({ of }: { readonly of: string }) {
+  if (of === '') return <span style={{ color: 'var(--sg-quiet)' }}>nothing</span>;
+  if (!of.startsWith(POLICY)) return <>{of}</>;
+  const name = of.slice(POLICY.length);
+  return (
+    <span style={{ whiteSpace: 'nowrap' }}>
+      <Way needs="read-policies" to="/policies/$name" params={{ name }}>
+        {name}
+      </Way>
+    </span>
+  );
+}
+
 /** How much of what is stored is encrypted, and what is not, as a list that can be taken away. */
 export function Coverage() {
   const search = coverageRoute.useSearch();
   const navigate = coverageRoute.useNavigate();
-  const asked = useQuery({ ...coverageQuery(), refetchInterval: useAskEvery() });
-  const rows = useMemo(() => {
-    const q = search.q?.toLowerCase() ?? '';
-    return asked.data?.coverage
-      .filter((row) => row.bucket.toLowerCase().includes(q))
-      .filter((row) => search.gateway === undefined || row.gateway === search.gateway)
-      .filter(
-        (row) =>
-          search.show === undefined ||
-          (search.show === 'covered' && row.encrypting) ||
-          (search.show === 'uncovered' && row.objects_plain > 0) ||
-          (search.show === 'unknown' && (row.objects_unknown === null || row.objects_unknown === undefined || row.objects_unknown > 0)),
-      );
-  }, [asked.data, search]);
+  const asked = useQuery({
+    ...coverageQuery(listed(search.gateways), search.q?.toLowerCase()),
+    refetchInterval: useAskEvery(),
+    placeholderData: keepPreviousData,
+  });
+  const rows = useMemo(() => asked.data?.coverage.filter((row) => isShown(search.show, row)), [asked.data, search.show]);
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
-  const filtered = search.q !== undefined || search.show !== undefined || search.gateway !== undefined;
+  const filtered = search.q !== undefined || search.show !== undefined || search.gateways !== undefined;
   return (
     <Page title="Coverage" lead="What the storages hold, bucket by bucket, as their gateways last saw them. Gateways over one storage are never added up.">
       <Stack gap="sm">
-        {asked.data?.truncated === true && <Note tone="warn">There are more than 10,000 buckets; these are the first of them.</Note>}
+        {asked.data?.truncated === true && <Note tone="warn">There are more than 10,000 buckets; these are the first of them. Narrow them down by name or gateway.</Note>}
         <div className="sg-panel">
           <DataTable
             what="buckets"
@@ -107,7 +141,8 @@ export function Coverage() {
             onSort={(sort) => set({ sort })}
             tools={
               <>
-                <TextInput label="Bucket" w={220} value={search.q ?? ''} onChange={(event) => set({ q: event.currentTarget.value || undefined })} />
+                <Typed label="Bucket" placeholder="part of its name" value={search.q} onChange={(q) => set({ q })} />
+                <Typed label="Behind gateways" placeholder="any" value={search.gateways} onChange={(gateways) => set({ gateways })} />
                 <Select
                   label="Show"
                   w={200}

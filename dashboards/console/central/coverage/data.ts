@@ -6,9 +6,11 @@ import { api, type Schemas } from '../api';
 /** How much of a bucket is encrypted. */
 export type BucketCoverage = Schemas['BucketCoverage'];
 
-/** Every bucket of every storage. */
-export const coverageQuery = () =>
+/** The buckets of every storage, or of those behind the named gateways, whose names have the text in them. */
+export const coverageQuery = (gateways: readonly string[] = [], bucket = '') =>
   queryOptions({
-    queryKey: ['statistics', 'coverage'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/coverage', { signal })),
+    queryKey: ['statistics', 'coverage', gateways, bucket],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/coverage', { params: { query: { gateway: [...gateways], bucket } }, signal })),
+    // The numbers are of the inventories; what asks for encryption is of the policies.
+    meta: { also: ['policies'] },
   });

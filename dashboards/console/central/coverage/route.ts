@@ -5,12 +5,13 @@ import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { root } from '../root';
 
 /** Which buckets are listed. */
-export const SHOWN = ['uncovered', 'unknown', 'covered'] as const;
+export const SHOWN = ['uncovered', 'unknown', 'covered', 'open'] as const;
 
 interface Search {
   readonly q?: string;
   readonly show?: (typeof SHOWN)[number];
-  readonly gateway?: string;
+  /** Of the storages behind these gateways, with commas. */
+  readonly gateways?: string;
   readonly sort?: string;
 }
 
@@ -20,11 +21,11 @@ export const coverageRoute = createRoute({
   validateSearch: (raw: Record<string, unknown>): Search => ({
     q: text(raw, 'q'),
     show: oneOf(raw, 'show', SHOWN),
-    gateway: text(raw, 'gateway'),
+    gateways: text(raw, 'gateways'),
     sort: text(raw, 'sort'),
   }),
   staticData: {
-    page: { title: 'Coverage', group: 'Governance', icon: IconChartPie, needs: 'read-policies', words: 'buckets encrypted plain unknown' },
+    page: { title: 'Coverage', group: 'Governance', icon: IconChartPie, needs: 'read-gateways', words: 'buckets encrypted plain unknown' },
   },
   component: lazyRouteComponent(() => import('./coverage'), 'Coverage'),
 });

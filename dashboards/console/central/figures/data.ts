@@ -8,7 +8,7 @@ export type Row = Schemas['Row'];
 
 /** What is asked about figures. */
 export interface Question {
-  readonly by?: 'gateway' | 'bucket' | 'policy' | 'outcome' | undefined;
+  readonly by?: 'gateway' | 'bucket' | 'policy' | 'outcome' | 'policy-outcome' | undefined;
   /** Counted since then (RFC 3339); absent: for all time. */
   readonly since?: string | undefined;
   /** Only rows of these; none: of all. */
@@ -44,6 +44,12 @@ export const ENCRYPTED = ['encrypted'] as const;
 
 /** Outcomes by which an object went to the storage as it was. */
 export const PLAIN = ['plain', 'would-encrypt', 'would-deny', 'error'] as const;
+
+/** Outcomes that do not tell how an object was stored. */
+export const OTHER = ['grandfathered', 'indeterminate'] as const;
+
+/** Outcomes by which something was stored, as addresses have them. */
+export const STORED = [...ENCRYPTED, ...PLAIN, ...OTHER].join(',');
 
 /** What an outcome means, for whoever did not write the interface. */
 export const OUTCOMES: Readonly<Record<string, string>> = {

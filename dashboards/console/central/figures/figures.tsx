@@ -1,25 +1,31 @@
-import { Button, Select, TextInput } from '@mantine/core';
+import { Button, Select } from '@mantine/core';
 import { bytes, count } from '@frame/format';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty, Note } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
+import { Typed } from '@frame/parts/Typed';
 import { useAskEvery } from '@frame/live';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useMemo } from 'react';
 
+import { listed } from '../gateways/data';
 import { figuresQuery, OUTCOMES, type Row } from './data';
 import { BY, figuresRoute, SINCE } from './route';
 
-const NAMES = { gateway: 'Gateway', bucket: 'Bucket', policy: 'Policy', outcome: 'Outcome', key: 'Nothing: every row' } as const;
+const NAMES = { gateway: 'Gateway', bucket: 'Bucket', policy: 'Policy', outcome: 'Outcome', 'policy-outcome': 'Policy and outcome', key: 'Nothing: every row' } as const;
 
-const SPANS = { '1h': 'Last hour', '24h': 'Last 24 hours', '7d': 'Last 7 days', '30d': 'Last 30 days' } as const;
+const SPANS = {
+  '1h': 'Last hour',
+  '6h': 'Last 6 hours',
+  '24h': 'Last 24 hours',
+  '7d': 'Last 7 days',
+  '30d': 'Last 30 days',
+  '90d': 'Last 90 days',
+} as const;
 
 /** A period begins on the minute, so that a question is the same one for a while. */
 const before = (seconds: number): string => new Date((Math.floor(Date.now() / 60_000) - seconds / 60) * 60_000).toISOString();
-
-/** Names with commas, as addresses have them. */
-const listed = (text: string | undefined): readonly string[] => (text ?? '').split(',').filter((name) => name !== '');
 
 const quiet = (text: string) => <span style={{ color: 'var(--sg-quiet)' }}>{text}</span>;
 
@@ -68,21 +74,23 @@ export function Figures() {
   const navigate = figuresRoute.useNavigate();
   const by = search.by ?? 'outcome';
   const filtered = search.gateways !== undefined || search.outcome !== undefined || search.policy !== undefined || search.bucket !== undefined;
-  const [since, setSince] = useState(() => (search.since ? before(SINCE[search.since]) : undefined));
+  const since = useMemo(() => (search.since ? before(SINCE[search.since]) : undefined), [search.since]);
   const asked = useQuery({
     ...figuresQuery({
       by: by === 'key' ? undefined : by,
       since,
       gateway: listed(search.gateways),
       outcome: listed(search.outcome),
-      policy: search.policy === undefined ? [] : [search.policy],
-      bucket: search.bucket === undefined ? [] : [search.bucket],
+      policy: listed(search.policy),
+      bucket: listed(search.bucket),
     }),
     refetchInterval: useAskEvery(),
     placeholderData: keepPreviousData,
   });
 
-  const columns = by === 'key' ? [KEYS.gateway, KEYS.bucket, KEYS.policy, KEYS.outcome, ...NUMBERS] : [KEYS[by], ...NUMBERS];
+  const columns = by === 'key' ? [KEYS.gateway, KEYS.bucket, KEYS.policy, KEYS.outcome, ...NUMBERS]
+    : by === 'policy-outcome' ? [KEYS.policy, KEYS.outcome, ...NUMBERS]
+    : [KEYS[by], ...NUMBERS];
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   return (
     <Page title="Figures" lead="What all gateways counted, each request once. Sums on other pages are made of these rows.">
@@ -115,19 +123,18 @@ export function Figures() {
                 data={[{ value: 'ever', label: 'Ever' }, ...Object.entries(SPANS).map(([value, label]) => ({ value, label }))]}
                 onChange={(value) => {
                   const chosen = (Object.keys(SINCE) as (keyof typeof SINCE)[]).find((one) => one === value);
-                  setSince(chosen ? before(SINCE[chosen]) : undefined);
                   set({ since: chosen });
                 }}
               />
-              <TextInput label="Outcome" w={170} placeholder="any" value={search.outcome ?? ''} onChange={(event) => set({ outcome: event.currentTarget.value || undefined })} />
-              <TextInput label="Bucket" w={150} placeholder="any" value={search.bucket ?? ''} onChange={(event) => set({ bucket: event.currentTarget.value || undefined })} />
-              <TextInput label="Gateways" w={170} placeholder="any" value={search.gateways ?? ''} onChange={(event) => set({ gateways: event.currentTarget.value || undefined })} />
+              <Typed label="Outcome" width={170} placeholder="any" value={search.outcome} onChange={(outcome) => set({ outcome })} />
+              <Typed label="Bucket" width={150} placeholder="any" value={search.bucket} onChange={(bucket) => set({ bucket })} />
+              <Typed label="Policy" width={170} placeholder="any" value={search.policy} onChange={(policy) => set({ policy })} />
+              <Typed label="Gateways" width={170} placeholder="any" value={search.gateways} onChange={(gateways) => set({ gateways })} />
               {filtered && (
                 <Button variant="default" onClick={() => set({ gateways: undefined, outcome: undefined, policy: undefined, bucket: undefined })}>
                   Reset
                 </Button>
               )}
-              {search.policy !== undefined && <span>of policy {search.policy === '' ? 'none' : search.policy}</span>}
             </>
           }
           empty={

@@ -5,10 +5,10 @@ import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { root } from '../root';
 
 /** What figures are summed by; `key`: not at all. */
-export const BY = ['gateway', 'bucket', 'policy', 'outcome', 'key'] as const;
+export const BY = ['gateway', 'bucket', 'policy', 'outcome', 'policy-outcome', 'key'] as const;
 
 /** Since when, in seconds before now; absent: for all time. */
-export const SINCE = { '1h': 3_600, '24h': 86_400, '7d': 604_800, '30d': 2_592_000 } as const;
+export const SINCE = { '1h': 3_600, '6h': 21_600, '24h': 86_400, '7d': 604_800, '30d': 2_592_000, '90d': 7_776_000 } as const;
 
 interface Search {
   readonly by?: (typeof BY)[number];
@@ -34,7 +34,7 @@ export const figuresRoute = createRoute({
     sort: text(raw, 'sort'),
   }),
   staticData: {
-    page: { title: 'Figures', icon: IconTable, needs: 'read-overview', words: 'statistics counts objects bytes outcome export' },
+    page: { title: 'Figures', icon: IconTable, needs: 'read-gateways', words: 'statistics counts objects bytes outcome export' },
   },
   component: lazyRouteComponent(() => import('./figures'), 'Figures'),
 });

@@ -8,33 +8,43 @@ import type { GatewaySearch } from './route';
 /** A gateway as Central sees it. */
 export type Gateway = Schemas['Gateway'];
 
-/** Rows of one page of the table. */
-const PAGE = 200;
+/** Rows of the first page of the table, which is there at once, and of each further one. */
+const FIRST = 100;
+const FURTHER = 500;
+/** Rows of a page of an export: as many as the service gives. */
+const MOST = 1_000;
 
-const page = (after: string | undefined, limit: number, signal?: AbortSignal) =>
-  read(api.GET('/api/v1/gateways', { params: { query: { after, limit } }, signal }));
+/** The names of an address, which has them with commas. */
+export const listed = (names: string | undefined): string[] => (names ?? '').split(',').filter((name) => name !== '');
 
-/** Whether the filter lets a gateway through. */
-export function isIn(search: GatewaySearch, gateway: Gateway): boolean {
-  const q = search.q?.toLowerCase() ?? '';
-  const labels = Object.entries(gateway.labels).map(([key, value]) => `${key}=${value}`);
-  return (
-    [gateway.name, ...labels].some((text) => text.toLowerCase().includes(q)) &&
-    (search.state === undefined || gateway.state === search.state) &&
-    (search.connection === undefined || gateway.connection === search.connection) &&
-    (search.refusing === undefined || (gateway.refusal !== null && gateway.refusal !== undefined)) &&
-    (search.gateways === undefined || search.gateways.split(',').includes(gateway.name)) &&
-    (search.behind === undefined || gateway.effective_revision < gateway.revision)
+const page = (search: GatewaySearch, after: string | undefined, limit: number, signal?: AbortSignal) =>
+  read(
+    api.GET('/api/v1/gateways', {
+      params: {
+        query: {
+          after,
+          limit,
+          q: search.q,
+          gateway: listed(search.gateways),
+          state: search.state === undefined ? [] : [search.state],
+          connection: search.connection === undefined ? [] : [search.connection],
+          refusing: search.refusing,
+          behind: search.behind,
+          retired: search.retired === 'no' ? false : undefined,
+        },
+      },
+      signal,
+    }),
   );
-}
 
-/** The gateways, page by page in the order of their names. */
-export const gatewaysQuery = () =>
+/** The gateways that the service finds by the filter, page by page in the order of their names. */
+export const gatewaysQuery = (search: GatewaySearch) =>
   infiniteQueryOptions({
-    queryKey: ['gateways', 'list'],
-    queryFn: ({ pageParam, signal }) => page(pageParam, PAGE, signal),
+    queryKey: ['gateways', 'list', search],
+    queryFn: ({ pageParam, signal }) => page(search, pageParam, pageParam === undefined ? FIRST : FURTHER, signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next ?? undefined,
+    meta: { also: ['policies'] },
   });
 
 /** Every gateway that the filter finds, for an export. */
@@ -42,18 +52,46 @@ export async function everyGateway(search: GatewaySearch): Promise<Gateway[]> {
   const found: Gateway[] = [];
   let after: string | undefined;
   do {
-    const part = await page(after, 1_000);
-    found.push(...part.gateways.filter((one) => isIn(search, one)));
+    const part = await page(search, after, MOST);
+    found.push(...part.gateways);
     after = part.next ?? undefined;
   } while (after !== undefined);
   return found;
 }
+
+/** The first gateways whose names have the text in them, without the retired ones, and how many there are. */
+export const namesQuery = (q: string, limit = 100) =>
+  queryOptions({
+    queryKey: ['gateways', 'names', q, limit],
+    queryFn: async ({ signal }) => {
+      const { gateways, total } = await read(api.GET('/api/v1/gateways', { params: { query: { q, limit, retired: false } }, signal }));
+      return { gateways: gateways.map(({ name, labels }) => ({ name, labels })), total };
+    },
+    staleTime: 30_000,
+  });
 
 /** One gateway. */
 export const gatewayQuery = (name: string) =>
   queryOptions({
     queryKey: ['gateways', 'one', name],
     queryFn: ({ signal }) => read(api.GET('/api/v1/gateways/{name}', { params: { path: { name } }, signal })),
+  });
+
+/** What happened to a gateway, newest first. */
+export const eventsQuery = (name: string) =>
+  infiniteQueryOptions({
+    queryKey: ['gateways', 'events', name],
+    queryFn: ({ pageParam, signal }) =>
+      read(api.GET('/api/v1/gateways/{name}/events', { params: { path: { name }, query: { before: pageParam, limit: 20 } }, signal })),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+  });
+
+/** What a gateway counted, and how its reports came. */
+export const countedQuery = (name: string) =>
+  queryOptions({
+    queryKey: ['statistics', 'gateway', name],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/gateways/{name}/figures', { params: { path: { name } }, signal })),
   });
 
 /** What can be ordered of a gateway. */

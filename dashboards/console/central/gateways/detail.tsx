@@ -1,6 +1,6 @@
 import { Button, Stack } from '@mantine/core';
-import { bytes, count, exact, plural } from '@frame/format';
-import { useAskEvery } from '@frame/live';
+import { bytes, count, exact, plural, span } from '@frame/format';
+import { useAskEvery, useAskListEvery } from '@frame/live';
 import { Note, Shown } from '@frame/parts/Note';
 import { Page, Pairs, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
@@ -8,14 +8,15 @@ import { Labels, State, Tag } from '@frame/parts/State';
 import { Time, useNow } from '@frame/parts/Time';
 import { may, session } from '@frame/session';
 import { useStore } from '@frame/store';
-import { useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import { coverageQuery } from '../coverage/data';
 import { figuresQuery, OUTCOMES } from '../figures/data';
 import { inventoriesQuery } from '../overview/data';
-import { type Gateway, gatewayQuery, type Order, ordersIn, toneOfCertificate, toneOfConnection, toneOfState } from './data';
+import { countedQuery, eventsQuery, type Gateway, gatewayQuery, type Order, ordersIn, toneOfCertificate, toneOfConnection, toneOfState } from './data';
+import { sentence } from './happened';
 import { EditLabels } from './labels';
 import { GiveOrder, VERBS } from './order';
 import { gatewayRoute } from './route';
@@ -58,6 +59,8 @@ export function GatewayDetail() {
             </div>
             <Behind gateway={one} />
             <Traffic name={one.name} />
+            <Counted name={one.name} />
+            <Happened name={one.name} />
           </Stack>
         )}
       </Shown>
@@ -148,8 +151,9 @@ function Policies({ gateway }: { readonly gateway: Gateway }) {
 }
 
 function Behind({ gateway }: { readonly gateway: Gateway }) {
-  const inventories = useQuery(inventoriesQuery());
-  const coverage = useQuery(coverageQuery());
+  const every = useAskEvery();
+  const inventories = useQuery({ ...inventoriesQuery([gateway.name]), refetchInterval: every });
+  const coverage = useQuery({ ...coverageQuery([gateway.name]), refetchInterval: every });
   const inventory = inventories.data?.find((one) => one.storage_id === gateway.storage_id);
   const buckets = coverage.data?.coverage.filter((one) => one.storage_id === gateway.storage_id) ?? [];
   if (!inventory) {
@@ -230,6 +234,105 @@ function Traffic({ name }: { readonly name: string }) {
               bytes(row.bytes_read),
             ])}
           />
+        )}
+      </Shown>
+    </Panel>
+  );
+}
+
+/** Results of requests to a storage, in words. */
+const RESULTS: Readonly<Record<string, string>> = {
+  ok: 'answered',
+  client_error: 'refused by the storage',
+  server_error: 'failed at the storage',
+  unreachable: 'not reached',
+  broken: 'broken off',
+};
+
+function Counted({ name }: { readonly name: string }) {
+  const counted = useQuery({ ...countedQuery(name), refetchInterval: useAskEvery() });
+  return (
+    <>
+      <div className="sg-split">
+        <Panel title="Requests to its storage" flush>
+          <Shown of={counted} what="requests to the storage" lines={3}>
+            {({ upstreams }) => (
+              <Small
+                head={['Backend', 'Result', 'Requests', 'Data from it', 'Data to it']}
+                right={2}
+                none="It has not asked its storage for anything yet."
+                rows={upstreams.map((row) => [
+                  row.backend,
+                  <State key="result" tone={row.result === 'ok' ? 'good' : row.result === 'client_error' ? 'warn' : 'bad'}>
+                    {RESULTS[row.result] ?? row.result}
+                  </State>,
+                  count(row.requests),
+                  bytes(row.bytes_in),
+                  bytes(row.bytes_out),
+                ])}
+              />
+            )}
+          </Shown>
+        </Panel>
+        <Panel title="Calls to KMS" flush aside={<Link to="/kms" search={{ gateways: name }}>KMS</Link>}>
+          <Shown of={counted} what="calls to KMS" lines={3}>
+            {({ kms }) => (
+              <Small
+                head={['KMS ID', 'Operation', 'Result', 'Calls']}
+                right={3}
+                none="It has not called a KMS yet."
+                rows={kms.map((row) => [row.kms, row.operation, <State key="result" tone={row.result === 'ok' ? 'good' : 'bad'}>{row.result}</State>, count(row.calls)])}
+              />
+            )}
+          </Shown>
+        </Panel>
+      </div>
+      <Panel title="Its reports">
+        <Shown of={counted} what="how its reports came" lines={2}>
+          {({ reports }) => (
+            <Pairs
+              of={[
+                ['Last report', <Time key="last" at={reports.last_at} />],
+                ['Figures are here up to', <Time key="covered" at={reports.covered_to} never="nothing yet" />],
+                ['Missing', reports.missing === 0 ? 'none' : <State key="missing" tone="warn">{plural(reports.missing, 'report')}; the next full one brought their counts</State>],
+                ['Came again', reports.replays === 0 ? 'none' : `${plural(reports.replays, 'report')}, counted once`],
+                ['Nothing is known of', reports.unknown_ms === 0 ? 'no time' : <State key="unknown" tone="warn">{span(Math.ceil(reports.unknown_ms / 1_000))}, lost with power</State>],
+              ]}
+            />
+          )}
+        </Shown>
+      </Panel>
+    </>
+  );
+}
+
+function Happened({ name }: { readonly name: string }) {
+  const events = useInfiniteQuery({ ...eventsQuery(name), refetchInterval: useAskListEvery() });
+  return (
+    <Panel title="What happened" flush aside={<span>of the last 30 days</span>}>
+      <Shown of={events} what="what happened" lines={3}>
+        {(answer) => (
+          <>
+            <Small
+              head={['When', 'What']}
+              none="Nothing happened to it within 30 days."
+              rows={answer.pages
+                .flatMap((page) => page.events)
+                .map((event) => [
+                  <Time key="at" at={event.at} />,
+                  <State key="what" tone={event.kind === 'refused' ? 'bad' : event.kind === 'disconnected' ? 'warn' : 'idle'}>
+                    <span className="sg-sentence">{sentence(event)}</span>
+                  </State>,
+                ])}
+            />
+            {events.hasNextPage && (
+              <div className="sg-body">
+                <Button variant="default" loading={events.isFetchingNextPage} onClick={() => void events.fetchNextPage()}>
+                  Look further back
+                </Button>
+              </div>
+            )}
+          </>
         )}
       </Shown>
     </Panel>

@@ -1,12 +1,13 @@
 import { Button, Group, NumberInput, Select, Stack, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
 import { CopyText } from '@frame/parts/Copy';
-import { Failure, Note, Shown } from '@frame/parts/Note';
+import { Note, Refused, Shown } from '@frame/parts/Note';
 import { Page, Pairs, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { Labels, State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
 import { Confirm } from '@frame/parts/Confirm';
+import { atFields } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
@@ -18,6 +19,9 @@ import { type LabelRow, LabelFields, labelsOf } from './fields';
 const UNITS = { minutes: 60, hours: 3_600, days: 86_400 } as const;
 
 type Unit = keyof typeof UNITS;
+
+/** What a refusal can be about. */
+const FIELDS = ['name', 'labels', 'ttl_seconds'] as const;
 
 /** Makes a token of one use, and says what to do with it; then watches whether it is used. */
 export function Enrol() {
@@ -60,6 +64,7 @@ function Make({ onMade }: { readonly onMade: (token: Schemas['TokenIssued']) => 
       await queries.invalidateQueries({ queryKey: ['gateways', 'tokens'] });
     },
   });
+  const wrong = atFields(making.error, FIELDS);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     making.mutate();
@@ -72,15 +77,16 @@ function Make({ onMade }: { readonly onMade: (token: Schemas['TokenIssued']) => 
             label="Name"
             description="Absent: the gateway proposes one. The name of a known gateway: it is enrolled again under it."
             placeholder="eu-1-a"
+            error={wrong['name']}
             value={name}
             onChange={(event) => setName(event.currentTarget.value)}
           />
           <div>
             <p style={{ margin: '0 0 4px', fontWeight: 500 }}>Labels</p>
-            <LabelFields rows={rows} onChange={setRows} />
+            <LabelFields rows={rows} onChange={setRows} error={wrong['labels']} />
           </div>
           <Group align="flex-end" gap="xs">
-            <NumberInput label="The token holds for" w={130} min={1} max={90} value={amount} onChange={setAmount} />
+            <NumberInput label="The token holds for" w={130} min={1} max={90} error={wrong['ttl_seconds'] !== undefined} value={amount} onChange={setAmount} />
             <Select
               aria-label="Unit"
               w={120}
@@ -90,7 +96,8 @@ function Make({ onMade }: { readonly onMade: (token: Schemas['TokenIssued']) => 
               onChange={(value) => setUnit((Object.keys(UNITS) as Unit[]).find((one) => one === value) ?? 'hours')}
             />
           </Group>
-          {making.isError && <Failure error={making.error} />}
+          {wrong['ttl_seconds'] !== undefined && <p className="sg-wrong">{wrong['ttl_seconds']}</p>}
+          {making.isError && <Refused error={making.error} fields={FIELDS} />}
           <Group>
             <Button type="submit" loading={making.isPending}>
               Make the token

@@ -24,10 +24,12 @@ interface Props {
   readonly onChange: (rows: readonly LabelRow[]) => void;
   /** What a row is. */
   readonly what?: string;
+  /** Why they were refused. */
+  readonly error?: string | undefined;
 }
 
 /** Labels, one a row. */
-export function LabelFields({ rows, onChange, what = 'label' }: Props) {
+export function LabelFields({ rows, onChange, what = 'label', error }: Props) {
   const change = (id: number, part: Partial<LabelRow>) => onChange(rows.map((one) => (one.id === id ? { ...one, ...part } : one)));
   return (
     <Stack gap={6} role="group" aria-label={`${what}s`}>
@@ -41,6 +43,11 @@ export function LabelFields({ rows, onChange, what = 'label' }: Props) {
           </ActionIcon>
         </Group>
       ))}
+      {error !== undefined && (
+        <p className="sg-wrong" role="alert">
+          {error}
+        </p>
+      )}
       <Group>
         <Button variant="default" size="xs" leftSection={<IconPlus size={14} aria-hidden />} onClick={() => onChange([...rows, row()])}>
           Add a {what}

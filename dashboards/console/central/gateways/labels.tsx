@@ -1,6 +1,7 @@
 import { Button, Group, Modal, Stack } from '@mantine/core';
 import { read } from '@frame/api';
-import { Failure } from '@frame/parts/Note';
+import { Refused } from '@frame/parts/Note';
+import { atFields } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
@@ -31,8 +32,8 @@ export function EditLabels({ gateway, onClose }: { readonly gateway: Gateway; re
       <form onSubmit={submit}>
         <Stack gap="sm">
           <p style={{ margin: 0 }}>Policies select gateways by these. The gateway connects anew, and decides by the new labels a moment later.</p>
-          <LabelFields rows={rows} onChange={setRows} />
-          {saving.isError && <Failure error={saving.error} />}
+          <LabelFields rows={rows} onChange={setRows} error={atFields(saving.error, ['labels'])['labels']} />
+          {saving.isError && <Refused error={saving.error} fields={['labels']} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={onClose}>
               Cancel

@@ -1,19 +1,20 @@
-import { Button, Checkbox, Select, TextInput } from '@mantine/core';
-import { useDebouncedCallback } from '@mantine/hooks';
-import { useAskEvery } from '@frame/live';
+import { Button, Checkbox, Select } from '@mantine/core';
+import { bytes, count, plural } from '@frame/format';
+import { useAskListEvery } from '@frame/live';
 import { Empty } from '@frame/parts/Note';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Page } from '@frame/parts/Page';
 import { Labels, State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
+import { Typed } from '@frame/parts/Typed';
 import { narrowed } from '@frame/search';
 import { may, session } from '@frame/session';
 import { useStore } from '@frame/store';
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useMemo, useState } from 'react';
+import { useMemo } from 'react';
 
-import { everyGateway, type Gateway, gatewaysQuery, isIn, toneOfCertificate, toneOfConnection, toneOfState } from './data';
+import { everyGateway, type Gateway, gatewaysQuery, listed, toneOfCertificate, toneOfConnection, toneOfState } from './data';
 import { CONNECTIONS, gatewaysRoute, STATES } from './route';
 
 const COLUMNS: readonly Column<Gateway>[] = [
@@ -69,6 +70,8 @@ const COLUMNS: readonly Column<Gateway>[] = [
         row.effective_revision
       ),
   },
+  { id: 'in', head: 'Data in', hint: 'Plaintext bytes that it stored, ever', align: 'right', value: (row) => row.bytes_in, cell: (row) => <span title={`${count(row.bytes_in)} bytes`}>{bytes(row.bytes_in)}</span> },
+  { id: 'out', head: 'Data out', hint: 'Plaintext bytes that clients read from it, ever', align: 'right', value: (row) => row.bytes_out, cell: (row) => <span title={`${count(row.bytes_out)} bytes`}>{bytes(row.bytes_out)}</span> },
   {
     id: 'seen',
     head: 'Connected or last seen',
@@ -97,10 +100,11 @@ export function GatewayList() {
   const search = gatewaysRoute.useSearch();
   const navigate = gatewaysRoute.useNavigate();
   const now = useStore(session);
-  const list = useInfiniteQuery({ ...gatewaysQuery(), refetchInterval: useAskEvery() });
-  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.gateways).filter((one) => isIn(search, one)), [list.data, search]);
+  const list = useInfiniteQuery({ ...gatewaysQuery(search), refetchInterval: useAskListEvery(), placeholderData: keepPreviousData });
+  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.gateways), [list.data]);
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   const filtered = narrowed(search);
+  const chosen = listed(search.gateways);
   const enrol = may(now, 'manage-gateways') && (
     <Button component={Link} to="/enrol">
       Enrol a gateway
@@ -117,10 +121,11 @@ export function GatewayList() {
           error={list.error}
           again={() => void list.refetch()}
           more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
+          total={list.data?.pages[0]?.total}
           all={() => everyGateway(search)}
           tools={
             <>
-              <Text value={search.q} onChange={(q) => set({ q })} />
+              <Typed label="Name or label" placeholder="eu-1 or region=eu" value={search.q} onChange={(q) => set({ q })} />
               <Select
                 label="State"
                 w={150}
@@ -153,6 +158,13 @@ export function GatewayList() {
                 onChange={(event) => set({ behind: event.currentTarget.checked || undefined })}
                 pb={8}
               />
+              <Checkbox
+                label="Without retired"
+                checked={search.retired === 'no'}
+                onChange={(event) => set({ retired: event.currentTarget.checked ? 'no' : undefined })}
+                pb={8}
+              />
+              {chosen.length > 0 && <Tag tone="accent">{chosen.length === 1 ? `only ${chosen[0] ?? ''}` : `only ${plural(chosen.length, 'chosen gateway')}`}</Tag>}
               {filtered && (
                 <Button variant="default" onClick={() => void navigate({ search: {}, replace: true })}>
                   Reset
@@ -173,32 +185,5 @@ export function GatewayList() {
       </div>
       {search.refusing && <Tag tone="bad">Each refusal stands on the gateway’s own page, with its reason.</Tag>}
     </Page>
-  );
-}
-
-/** Typed at once, asked for a moment later. */
-function Text({ value, onChange }: { readonly value: string | undefined; readonly onChange: (value: string | undefined) => void }) {
-  const [typed, setTyped] = useState(value ?? '');
-  const [known, setKnown] = useState(value);
-  if (known !== value) {
-    // The address changed otherwise: Reset, or the way back.
-    setKnown(value);
-    setTyped(value ?? '');
-  }
-  const later = useDebouncedCallback((text: string) => {
-    setKnown(text || undefined);
-    onChange(text || undefined);
-  }, 250);
-  return (
-    <TextInput
-      label="Name or label"
-      placeholder="eu-1 or region=eu"
-      w={220}
-      value={typed}
-      onChange={(event) => {
-        setTyped(event.currentTarget.value);
-        later(event.currentTarget.value.trim());
-      }}
-    />
   );
 }

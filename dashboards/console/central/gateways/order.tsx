@@ -1,5 +1,6 @@
 import { TextInput } from '@mantine/core';
 import { Confirm } from '@frame/parts/Confirm';
+import { atFields } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -50,6 +51,7 @@ export function GiveOrder({ gateway, order, onClose }: Props) {
       danger={hard}
       busy={giving.isPending}
       error={giving.error}
+      fields={['reason']}
       onConfirm={() => giving.mutate()}
       onClose={onClose}
     >
@@ -57,6 +59,7 @@ export function GiveOrder({ gateway, order, onClose }: Props) {
         label="Reason"
         description="Kept in the audit, and shown on the gateway’s page"
         maxLength={500}
+        error={atFields(giving.error, ['reason'])['reason']}
         value={reason}
         onChange={(event) => setReason(event.currentTarget.value)}
       />

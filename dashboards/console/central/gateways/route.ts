@@ -17,6 +17,8 @@ export interface GatewaySearch {
   readonly connection?: (typeof CONNECTIONS)[number];
   readonly refusing?: true;
   readonly behind?: true;
+  /** Without those that are retired. */
+  readonly retired?: 'no';
   /** Only these, with commas. */
   readonly gateways?: string;
 }
@@ -30,6 +32,7 @@ export const gatewaysRoute = createRoute({
     connection: oneOf(raw, 'connection', CONNECTIONS),
     refusing: flag(raw, 'refusing'),
     behind: flag(raw, 'behind'),
+    retired: oneOf(raw, 'retired', ['no']),
     gateways: text(raw, 'gateways'),
   }),
   staticData: {

@@ -1,6 +1,6 @@
-import { Stack } from '@mantine/core';
+import { Button, Group, Stack } from '@mantine/core';
 import { read } from '@frame/api';
-import { count, exact } from '@frame/format';
+import { count, exact, plural } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty } from '@frame/parts/Note';
@@ -12,6 +12,7 @@ import { Link } from '@tanstack/react-router';
 import { useMemo } from 'react';
 
 import { api, type Schemas } from '../api';
+import { listed } from '../gateways/data';
 import { inventoriesQuery, type Kms as Told } from '../overview/data';
 import { kmsRoute } from './route';
 
@@ -60,13 +61,14 @@ const CALLS: readonly Column<Schemas['KmsRow']>[] = [
 
 /** The key management behind the gateways: no secret of it is known here. */
 export function Kms() {
-  const { sort } = kmsRoute.useSearch();
+  const search = kmsRoute.useSearch();
+  const only = listed(search.gateways);
   const navigate = kmsRoute.useNavigate();
   const every = { refetchInterval: useAskEvery() };
-  const inventories = useQuery({ ...inventoriesQuery(), ...every });
+  const inventories = useQuery({ ...inventoriesQuery(only), ...every });
   const calls = useQuery({
-    queryKey: ['statistics', 'kms'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/stats/kms', { signal })),
+    queryKey: ['statistics', 'kms', only],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/stats/kms', { params: { query: { gateway: only } }, signal })),
     ...every,
   });
   const rows = useMemo(
@@ -79,6 +81,14 @@ export function Kms() {
   return (
     <Page title="KMS" lead="Where the gateways’ key encryption keys come from, as they told it. Central knows no key, and cannot decrypt.">
       <Stack gap="sm">
+        {only.length > 0 && (
+          <Group gap="xs">
+            <Tag tone="accent">{only.length === 1 ? `only ${only[0] ?? ''}` : `only ${plural(only.length, 'chosen gateway')}`}</Tag>
+            <Button size="compact-sm" variant="default" onClick={() => void navigate({ search: { sort: search.sort }, replace: true })}>
+              Reset
+            </Button>
+          </Group>
+        )}
         <Panel title="Configured" flush>
           <DataTable
             what="KMS"
@@ -99,8 +109,8 @@ export function Kms() {
             rowKey={(row) => [row.gateway, row.kms, row.operation, row.result].join(' ')}
             error={calls.error}
             again={() => void calls.refetch()}
-            sort={sort}
-            onSort={(to) => void navigate({ search: { sort: to }, replace: true })}
+            sort={search.sort}
+            onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
             empty={<Empty title="No call was counted yet">A gateway asks its KMS when it makes or opens a key encryption key.</Empty>}
           />
         </Panel>

@@ -29,12 +29,12 @@ export interface Content {
   readonly backends: readonly Backend[];
 }
 
-/** Each storage behind the gateways: KMS and backends. */
-export const inventoriesQuery = () =>
+/** Each storage behind the gateways, or behind the named ones: KMS and backends. */
+export const inventoriesQuery = (gateways: readonly string[] = []) =>
   queryOptions({
-    queryKey: ['statistics', 'inventories'],
+    queryKey: ['statistics', 'inventories', gateways],
     queryFn: async ({ signal }) => {
-      const answer = await read(api.GET('/api/v1/inventories', { signal }));
+      const answer = await read(api.GET('/api/v1/inventories', { params: { query: { gateway: [...gateways] } }, signal }));
       // The document leaves the content open; the protocol between gateways and Central says what is in it.
       return answer.inventories.map((inventory) => ({ ...inventory, content: inventory.content as Content }));
     },
@@ -45,6 +45,7 @@ export const overviewQuery = (gateways: readonly string[]) =>
   queryOptions({
     queryKey: ['statistics', 'overview', gateways],
     queryFn: ({ signal }) => read(api.GET('/api/v1/overview', { params: { query: { gateway: [...gateways] } }, signal })),
+    meta: { also: ['gateways', 'policies'] },
   });
 
 /** What went through the gateways, up to now. */
@@ -56,21 +57,4 @@ export const seriesQuery = (range: Range, gateways: readonly string[]) =>
       const query = { from: new Date(to - RANGES[range] * 1_000).toISOString(), to: new Date(to).toISOString(), gateway: [...gateways] };
       return read(api.GET('/api/v1/stats/series', { params: { query }, signal }));
     },
-  });
-
-/** The names of all gateways that are not retired. */
-export const namesQuery = () =>
-  queryOptions({
-    queryKey: ['gateways', 'names'],
-    queryFn: async ({ signal }) => {
-      const names: string[] = [];
-      let after: string | undefined;
-      do {
-        const part = await read(api.GET('/api/v1/gateways', { params: { query: { after, limit: 1_000 } }, signal }));
-        names.push(...part.gateways.filter((one) => one.state !== 'retired').map((one) => one.name));
-        after = part.next ?? undefined;
-      } while (after !== undefined);
-      return names;
-    },
-    staleTime: 30_000,
   });

@@ -1,55 +1,35 @@
 import { Button, Checkbox, Group, Popover, Stack, Text, TextInput } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
 import { IconFilter } from '@tabler/icons-react';
-import { plural } from '@frame/format';
+import { count, plural } from '@frame/format';
+import { explain } from '@frame/problem';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 
-import { effective, toggled } from './choice';
+import { namesQuery } from '../gateways/data';
+import { toggled } from './choice';
 
 interface Props {
-  readonly all: readonly string[];
   /** None: all. */
   readonly chosen: readonly string[];
+  /** What the choice narrows to; none where it does not. */
+  readonly active: readonly string[];
+  readonly total: number | undefined;
   readonly onChange: (names: readonly string[]) => void;
 }
 
-/** More than a person reads; the search finds the rest. */
-const SHOWN = 100;
-
 /** Which gateways the figures are of. All checked and none checked both mean all. */
-export function GatewayFilter({ all, chosen, onChange }: Props) {
-  const [text, setText] = useState('');
-  const found = all.filter((name) => name.toLowerCase().includes(text.trim().toLowerCase()));
-  const active = effective(all, chosen);
+export function GatewayFilter({ chosen, active, total, onChange }: Props) {
   return (
     <Group gap={8}>
       <Popover position="bottom-end" width={300} trapFocus shadow="md">
         <Popover.Target>
           <Button variant="default" leftSection={<IconFilter size={16} aria-hidden />}>
-            {active.length === 0 ? 'All gateways' : `${plural(active.length, 'gateway')} of ${all.length}`}
+            {active.length === 0 ? 'All gateways' : `${plural(active.length, 'gateway')}${total === undefined ? '' : ` of ${count(total)}`}`}
           </Button>
         </Popover.Target>
         <Popover.Dropdown aria-label="Gateways that the figures are of">
-          <Stack gap={8}>
-            <TextInput aria-label="Find a gateway" placeholder="Find a gateway" value={text} onChange={(event) => setText(event.currentTarget.value)} />
-            <Stack gap={6} mah={280} style={{ overflowY: 'auto' }} p={2}>
-              {found.slice(0, SHOWN).map((name) => (
-                <Checkbox key={name} label={name} checked={chosen.includes(name)} onChange={() => onChange(toggled(chosen, name))} />
-              ))}
-              {found.length === 0 && (
-                <Text size="sm" c="dimmed">
-                  No gateway is called that.
-                </Text>
-              )}
-              {found.length > SHOWN && (
-                <Text size="xs" c="dimmed">
-                  {found.length - SHOWN} more: type a part of the name.
-                </Text>
-              )}
-            </Stack>
-            <Text size="xs" c="dimmed">
-              None checked and all checked both mean all gateways.
-            </Text>
-          </Stack>
+          <Choice chosen={chosen} onChange={onChange} />
         </Popover.Dropdown>
       </Popover>
       {chosen.length > 0 && (
@@ -58,5 +38,45 @@ export function GatewayFilter({ all, chosen, onChange }: Props) {
         </Button>
       )}
     </Group>
+  );
+}
+
+/** The chosen ones first, then what the service finds: of ten thousand gateways nobody reads a list. */
+function Choice({ chosen, onChange }: Pick<Props, 'chosen' | 'onChange'>) {
+  const [text, setText] = useState('');
+  const [asked] = useDebouncedValue(text.trim().toLowerCase(), 200);
+  const found = useQuery({ ...namesQuery(asked), placeholderData: keepPreviousData });
+  const [first] = useState(chosen);
+  const names = found.data?.gateways.map((one) => one.name) ?? [];
+  const above = first.filter((name) => name.includes(asked));
+  const shown = [...above, ...names.filter((name) => !above.includes(name))];
+  const more = (found.data?.total ?? 0) - names.length;
+  return (
+    <Stack gap={8}>
+      <TextInput aria-label="Find a gateway" placeholder="Find a gateway" data-autofocus value={text} onChange={(event) => setText(event.currentTarget.value)} />
+      <Stack gap={6} mah={280} style={{ overflowY: 'auto' }} p={2}>
+        {shown.map((name) => (
+          <Checkbox key={name} label={name} checked={chosen.includes(name)} onChange={() => onChange(toggled(chosen, name))} />
+        ))}
+        {found.isError && (
+          <Text size="sm" role="alert">
+            {explain(found.error)}
+          </Text>
+        )}
+        {found.isSuccess && shown.length === 0 && (
+          <Text size="sm" c="dimmed">
+            {asked === '' ? 'No gateway is enrolled yet.' : 'No gateway is called that.'}
+          </Text>
+        )}
+        {more > 0 && (
+          <Text size="xs" c="dimmed">
+            {count(more)} more: type a part of the name.
+          </Text>
+        )}
+      </Stack>
+      <Text size="xs" c="dimmed">
+        None checked and all checked both mean all gateways.
+      </Text>
+    </Stack>
   );
 }

@@ -2,9 +2,10 @@ import { bytes, count, span } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Chart } from '@frame/parts/Chart';
 import { Shown } from '@frame/parts/Note';
+import { Way } from '@frame/parts/Way';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 
+import { STORED } from '../figures/data';
 import { seriesQuery } from './data';
 import type { Range } from './route';
 
@@ -23,10 +24,10 @@ export function Graphs({ range, only }: Props) {
         const times = now.points.map((point) => Date.parse(point.at) / 1000);
         const of = (pick: (point: (typeof now.points)[number]) => number) => now.points.map(pick);
         const note = `A point is ${span(now.step_s)}.`;
-        const rows = (by: 'gateway' | 'bucket' | 'outcome', name: string) => (
-          <Link to="/figures" search={{ by, gateways }}>
+        const rows = (by: 'gateway' | 'bucket' | 'outcome', name: string, outcome?: string) => (
+          <Way needs="read-gateways" to="/figures" search={{ by, gateways, outcome, since: range }}>
             Rows<span className="sg-hidden"> of {name}</span>
-          </Link>
+          </Way>
         );
         return (
           <div className="sg-charts">
@@ -35,7 +36,7 @@ export function Graphs({ range, only }: Props) {
               note={note}
               times={times}
               format={bytes}
-              link={rows('bucket', 'data volume')}
+              link={rows('bucket', 'data volume', STORED)}
               lines={[
                 { label: 'Towards the storage', values: of((point) => point.bytes_in), color: '--sg-line-1' },
                 { label: 'Towards clients', values: of((point) => point.bytes_out), color: '--sg-line-2', dashed: true },
@@ -46,7 +47,7 @@ export function Graphs({ range, only }: Props) {
               note={note}
               times={times}
               format={bytes}
-              link={rows('outcome', 'encrypted versus plain')}
+              link={rows('outcome', 'encrypted versus plain', STORED)}
               lines={[
                 { label: 'Encrypted', values: of((point) => point.bytes_encrypted), color: '--sg-line-1' },
                 { label: 'Plain', values: of((point) => point.bytes_plain), color: '--sg-line-2', dashed: true },
@@ -57,7 +58,7 @@ export function Graphs({ range, only }: Props) {
               note={`Objects from clients. ${note}`}
               times={times}
               format={count}
-              link={rows('gateway', 'traffic in')}
+              link={rows('outcome', 'traffic in')}
               lines={[
                 { label: 'Objects in', values: of((point) => point.objects_in), color: '--sg-line-1' },
                 { label: 'Denied or failed', values: of((point) => point.denied + point.failed), color: '--sg-line-4', dashed: true },
@@ -68,7 +69,7 @@ export function Graphs({ range, only }: Props) {
               note={`Objects to clients. ${note}`}
               times={times}
               format={count}
-              link={rows('gateway', 'traffic out')}
+              link={rows('gateway', 'traffic out', STORED)}
               lines={[{ label: 'Objects out', values: of((point) => point.objects_out), color: '--sg-line-1' }]}
             />
             <Chart
@@ -76,6 +77,11 @@ export function Graphs({ range, only }: Props) {
               note={`${note} Keys are kept for a while, so there are fewer calls than objects.`}
               times={times}
               format={count}
+              link={
+                <Way needs="read-gateways" to="/kms" search={{ gateways }}>
+                  Calls, ever<span className="sg-hidden">, row by row</span>
+                </Way>
+              }
               lines={[
                 { label: 'Calls', values: of((point) => point.kms_calls), color: '--sg-line-3' },
                 { label: 'Errors', values: of((point) => point.kms_errors), color: '--sg-line-4', dashed: true },

@@ -4,8 +4,9 @@ import { Shown } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 
+import { listed, namesQuery } from '../gateways/data';
 import { Graphs } from './graphs';
-import { namesQuery, overviewQuery } from './data';
+import { overviewQuery } from './data';
 import { effective } from './choice';
 import { GatewayFilter } from './filter';
 import { overviewRoute, type Range, RANGES } from './route';
@@ -26,9 +27,12 @@ const ALL = Object.keys(RANGES) as Range[];
 export function Overview() {
   const search = overviewRoute.useSearch();
   const navigate = overviewRoute.useNavigate();
-  const names = useQuery(namesQuery());
-  const chosen = (search.gateways ?? '').split(',').filter((name) => name !== '');
-  const only = effective(names.data ?? [], chosen);
+  const names = useQuery(namesQuery(''));
+  const chosen = listed(search.gateways);
+  const total = names.data?.total;
+  // Of a fleet that does not fit one question nobody checks every gateway by hand.
+  const all = names.data && names.data.gateways.length === total ? names.data.gateways.map((one) => one.name) : [];
+  const only = effective(all, chosen);
   const range = search.range ?? '24h';
   const overview = useQuery({ ...overviewQuery(only), refetchInterval: useAskEvery(), placeholderData: keepPreviousData });
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
@@ -46,7 +50,7 @@ export function Overview() {
             data={ALL.map((value) => ({ value, label: NAMES[value] }))}
             onChange={(value) => set({ range: ALL.find((one) => one === value) })}
           />
-          <GatewayFilter all={names.data ?? []} chosen={chosen} onChange={(to) => set({ gateways: to.join(',') || undefined })} />
+          <GatewayFilter chosen={chosen} active={only} total={total} onChange={(to) => set({ gateways: to.join(',') || undefined })} />
         </>
       }
     >

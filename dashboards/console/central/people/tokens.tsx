@@ -4,10 +4,11 @@ import { read } from '@frame/api';
 import { Confirm } from '@frame/parts/Confirm';
 import { CopyText } from '@frame/parts/Copy';
 import { type Column, DataTable } from '@frame/parts/DataTable';
-import { Empty, Failure, Note } from '@frame/parts/Note';
+import { Empty, Note, Refused } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Time, useNow } from '@frame/parts/Time';
+import { atFields } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -96,6 +97,10 @@ function Make({ onClose }: { readonly onClose: () => void }) {
     mutationFn: ({ name, role, days }: typeof form.values) =>
       read(api.POST('/api/v1/tokens', { body: { name: name.trim(), role, ttl_seconds: Math.round(Number(days) * DAY_S) } })),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
+    onError: (error) => {
+      const { ttl_seconds: days, ...others } = atFields(error, ['name', 'ttl_seconds', 'role']);
+      form.setErrors({ ...others, ...(days === undefined ? {} : { days }) });
+    },
   });
   const made = making.data?.token;
   return (
@@ -114,7 +119,7 @@ function Make({ onClose }: { readonly onClose: () => void }) {
             <TextInput label="Name" required description="What it is for" data-autofocus autoComplete="off" {...form.getInputProps('name')} />
             <Select label="Role" allowDeselect={false} description={ROLES[form.values.role]} data={Object.keys(ROLES)} {...form.getInputProps('role')} />
             <NumberInput label="Holds for days" min={1} max={366} {...form.getInputProps('days')} />
-            {making.isError && <Failure error={making.error} />}
+            {making.isError && <Refused error={making.error} fields={['name', 'ttl_seconds', 'role']} />}
             <Group justify="flex-end" gap="xs">
               <Button variant="default" onClick={onClose}>
                 Cancel

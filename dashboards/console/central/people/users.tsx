@@ -3,10 +3,11 @@ import { useForm } from '@mantine/form';
 import { read } from '@frame/api';
 import { Confirm } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
-import { Empty, Failure } from '@frame/parts/Note';
+import { Empty, Refused } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
+import { atFields } from '@frame/problem';
 import { session } from '@frame/session';
 import { useStore } from '@frame/store';
 import { tell } from '@frame/tell';
@@ -14,13 +15,14 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 
 import { api, type Schemas } from '../api';
+import { SHORTEST } from './password';
 import { ROLES } from './roles';
 import { peopleRoute } from './route';
 
 type Operator = Schemas['Operator'];
 
-/** Characters of a password, at least. */
-const SHORTEST = 12;
+/** What a refusal can be about. */
+const FIELDS = ['name', 'password', 'role'] as const;
 
 const life = (row: Operator): string => (row.disabled ? 'disabled' : locked(row) ? 'locked' : 'active');
 const locked = (row: Operator): boolean => row.locked_until !== null && row.locked_until !== undefined && Date.parse(row.locked_until) > Date.now();
@@ -104,6 +106,7 @@ function Account({ of, onClose }: { readonly of?: Operator; readonly onClose: ()
       onClose();
       await queries.invalidateQueries({ queryKey: ['operators'] });
     },
+    onError: (error) => form.setErrors(atFields(error, FIELDS)),
   });
   return (
     <Modal opened onClose={onClose} title={of ? `Change ${of.name}` : 'New account'} closeButtonProps={{ 'aria-label': 'Close' }}>
@@ -124,7 +127,7 @@ function Account({ of, onClose }: { readonly of?: Operator; readonly onClose: ()
             visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
             {...form.getInputProps('password')}
           />
-          {saving.isError && <Failure error={saving.error} />}
+          {saving.isError && <Refused error={saving.error} fields={FIELDS} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={onClose}>
               Cancel

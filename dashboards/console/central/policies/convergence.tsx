@@ -1,5 +1,5 @@
 import { count } from '@frame/format';
-import { useAskEvery } from '@frame/live';
+import { useAskListEvery } from '@frame/live';
 import { Shown } from '@frame/parts/Note';
 import { Panel } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
@@ -7,23 +7,36 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 
 import { convergenceQuery } from './data';
-import { stateOf } from './progress';
+import { howFar, stateOf } from './progress';
+
+/** Gateways that are named under the meter. */
+const NAMED = 8;
+
+interface Props {
+  /** Of these gateways; none: of all. */
+  readonly only?: readonly string[];
+  /** The gateways stand elsewhere on the page. */
+  readonly brief?: boolean;
+}
 
 /** How far the newest revision has come, live. */
-export function ConvergencePanel() {
-  const asked = useQuery({ ...convergenceQuery(), refetchInterval: useAskEvery(2_000) });
+export function ConvergencePanel({ only = [], brief = false }: Props) {
+  const asked = useQuery({ ...convergenceQuery(only), refetchInterval: useAskListEvery() });
+  const gateways = only.length > 0 ? only.join(',') : undefined;
   return (
-    <Panel title="Convergence">
+    <Panel title={brief ? 'Newest revision' : 'Convergence'} aside={!brief && <Link to="/convergence">Gateway by gateway</Link>}>
       <Shown of={asked} what="convergence" lines={2}>
         {(progress) => {
           const now = stateOf(progress);
           return (
-            <div role="status">
-              <State tone={now.tone}>
-                Revision {progress.revision}: {count(progress.effective)} of {count(progress.gateways)} effective
-                {progress.refused > 0 && `, ${count(progress.refused)} refused`}
-                {now.offline > 0 && `, ${count(now.offline)} not connected`}
-              </State>
+            <>
+              <div role="status">
+                <State tone={now.tone}>
+                  Revision {progress.revision}: {count(progress.effective)} of {count(progress.gateways)} effective
+                  {progress.refused > 0 && `, ${count(progress.refused)} refused`}
+                  {now.offline > 0 && `, ${count(now.offline)} not connected`}
+                </State>
+              </div>
               <div className="sg-meter" style={{ margin: '10px 0' }} aria-hidden>
                 <Part share={now.share(progress.effective)} color="--sg-good" />
                 <Part share={now.share(progress.applied - progress.effective)} color="--sg-line-1" />
@@ -34,9 +47,9 @@ export function ConvergencePanel() {
                 <li>Applied {count(progress.applied)}</li>
                 <li>Effective {count(progress.effective)}</li>
               </ul>
-              {now.waiting.length > 0 && (
+              {!brief && now.waiting.length > 0 && (
                 <ul className="sg-reasons">
-                  {now.waiting.slice(0, 20).map((gateway) => (
+                  {now.waiting.slice(0, NAMED).map((gateway) => (
                     <li key={gateway.name}>
                       <State tone={gateway.refusal ? 'bad' : gateway.connection === 'connected' ? 'warn' : 'idle'}>
                         <Link to="/gateways/$name" params={{ name: gateway.name }}>
@@ -44,22 +57,21 @@ export function ConvergencePanel() {
                         </Link>
                       </State>
                       <p>
-                        {gateway.refusal
-                          ? `refuses it: ${gateway.refusal.reason}`
-                          : gateway.connection === 'connected'
-                            ? gateway.applied
-                              ? 'applied; writes decided by an older revision are still under way'
-                              : gateway.received
-                                ? 'received, not applied yet'
-                                : 'not received yet'
-                            : `${gateway.connection}: it gets the revision when it connects`}
+                        {howFar(gateway)}
+                        {gateway.connection !== 'connected' && ` (${gateway.connection})`}
                       </p>
                     </li>
                   ))}
-                  {now.waiting.length > 20 && <li>and {count(now.waiting.length - 20)} more; see Gateways, behind the newest</li>}
+                  {now.waiting.length > NAMED && (
+                    <li>
+                      <Link to="/convergence" search={{ gateways }}>
+                        and {count(now.waiting.length - NAMED)} more
+                      </Link>
+                    </li>
+                  )}
                 </ul>
               )}
-            </div>
+            </>
           );
         }}
       </Shown>

@@ -2,19 +2,34 @@ import { read, readTagged } from '@frame/api';
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 
 import { api, type Schemas } from '../api';
+import type { MODES } from './route';
 
-/** How far the fleet has come with a revision; the newest, where none is named. */
-export const convergenceQuery = (revision?: number) =>
+/** How far the gateways, or the named ones, have come with the newest revision. */
+export const convergenceQuery = (gateways: readonly string[] = []) =>
   queryOptions({
-    queryKey: ['policies', 'convergence', revision ?? 'head'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/convergence', { params: { query: { revision } }, signal })),
+    queryKey: ['gateways', 'convergence', gateways],
+    queryFn: ({ signal }) => read(api.GET('/api/v1/convergence', { params: { query: { gateway: [...gateways] } }, signal })),
+    meta: { also: ['policies'], rows: (data: Schemas['Convergence']) => data.by_gateway.length },
   });
 
-/** Every policy. */
-export const policiesQuery = () =>
+/** The policies whose names or descriptions have the text in them, of that mode, with their hits. */
+export const policiesQuery = (q = '', mode?: (typeof MODES)[number]) =>
   queryOptions({
-    queryKey: ['policies', 'list'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/policies', { signal })),
+    queryKey: ['policies', 'list', q, mode ?? 'any'],
+    queryFn: async ({ signal }) => {
+      const found: Schemas['Line'][] = [];
+      let after: string | undefined;
+      let total: number;
+      do {
+        const part = await read(api.GET('/api/v1/policies', { params: { query: { q, mode, after } }, signal }));
+        found.push(...part.policies);
+        total = part.total;
+        after = part.next ?? undefined;
+      } while (after !== undefined);
+      return { policies: found, total };
+    },
+    // Hits are counted by the gateways.
+    meta: { also: ['statistics'] },
   });
 
 /** One policy, with the tag that an edit needs. */

@@ -60,6 +60,8 @@ export function PolicyDetail() {
         value={tab}
         onChange={(value) => void navigate({ search: { tab: TABS.find((one) => one === value) }, replace: true })}
         keepMounted
+        // Hidden, not put to sleep: what was typed is asked about before the page is left from another tab too.
+        keepMountedMode="display-none"
         mb="sm"
       >
         <Tabs.List mb="sm">

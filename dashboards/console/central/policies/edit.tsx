@@ -81,8 +81,9 @@ export function PolicyEditor({ text, onChange, readOnly, actions, error }: Props
         <Issues of={issues} />
         {error !== null && error !== undefined && <Failure error={error} />}
         <Group gap="xs">{actions}</Group>
+        {!readOnly && <p className="sg-hint">In the text, Tab indents. Escape, then Tab leaves it. Ctrl-Space offers what fits.</p>}
       </Stack>
-      <Explain />
+      <Explain draft={readOnly ? undefined : text} />
     </div>
   );
 }

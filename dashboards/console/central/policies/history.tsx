@@ -1,7 +1,7 @@
 import { Button, Group, NumberInput, Stack } from '@mantine/core';
 import { read } from '@frame/api';
 import { plural } from '@frame/format';
-import { useAskEvery } from '@frame/live';
+import { useAskListEvery } from '@frame/live';
 import { Confirm } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty, Shown } from '@frame/parts/Note';
@@ -36,7 +36,7 @@ export function Revisions() {
   const { from, to } = historyRoute.useSearch();
   const navigate = historyRoute.useNavigate();
   const now = useStore(session);
-  const history = useInfiniteQuery({ ...historyQuery(), refetchInterval: useAskEvery() });
+  const history = useInfiniteQuery({ ...historyQuery(), refetchInterval: useAskListEvery() });
   const rows = useMemo(() => history.data?.pages.flatMap((page) => page.revisions), [history.data]);
   const [back, setBack] = useState<Entry | null>(null);
   const head = rows?.[0]?.number;

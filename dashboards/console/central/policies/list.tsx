@@ -1,4 +1,4 @@
-import { Button, Select, Stack, TextInput } from '@mantine/core';
+import { Button, Select, Stack } from '@mantine/core';
 import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
@@ -6,19 +6,31 @@ import { Empty } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
+import { Typed } from '@frame/parts/Typed';
+import { Way } from '@frame/parts/Way';
 import { may, session } from '@frame/session';
 import { useStore } from '@frame/store';
-import { useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useMemo } from 'react';
 
 import type { Schemas } from '../api';
-import { figuresQuery } from '../figures/data';
+import { OUTCOMES } from '../figures/data';
 import { ConvergencePanel } from './convergence';
 import { policiesQuery } from './data';
 import { MODES, policiesRoute } from './route';
 
-type Line = Omit<Schemas['Line'], 'hits'> & { readonly hits: number | undefined };
+type Line = Schemas['Line'];
+
+/** Objects towards the storage for which a policy was recorded, by what became of them. */
+const HITS = [
+  ['encrypted', 'encrypted'],
+  ['would_encrypt', 'would-encrypt'],
+  ['denied', 'denied'],
+  ['would_deny', 'would-deny'],
+  ['error', 'error'],
+] as const;
+
+const total = (row: Line): number => HITS.reduce((sum, [field]) => sum + row.hits[field], 0);
 
 /** How good a mode is: what is only counted protects nothing. */
 const TONES: Readonly<Record<string, 'good' | 'warn' | 'idle'>> = { enforce: 'good', audit: 'warn', disabled: 'idle' };
@@ -40,14 +52,22 @@ const COLUMNS: readonly Column<Line>[] = [
   {
     id: 'hits',
     head: 'Hits',
-    hint: 'Objects towards the storage for which it was recorded, ever',
+    hint: 'Objects towards the storage for which it was recorded, ever, by outcome',
     align: 'right',
-    value: (row) => row.hits,
+    value: total,
     cell: (row) =>
-      row.hits === undefined ? '–' : (
-        <Link to="/figures" search={{ policy: row.name, by: 'outcome' }}>
-          {count(row.hits)}
-        </Link>
+      total(row) === 0 ? (
+        '0'
+      ) : (
+        <span className="sg-hits">
+          {HITS.filter(([field]) => row.hits[field] > 0).map(([field, outcome]) => (
+            <Way key={field} needs="read-gateways" to="/figures" search={{ policy: row.name, outcome, by: 'bucket' }}>
+              <span title={OUTCOMES[outcome]}>
+                {count(row.hits[field])} {outcome}
+              </span>
+            </Way>
+          ))}
+        </span>
       ),
   },
   { id: 'description', head: 'Description', clip: true, value: (row) => row.description, cell: (row) => <span title={row.description}>{row.description}</span> },
@@ -61,17 +81,7 @@ export function PolicyList() {
   const search = policiesRoute.useSearch();
   const navigate = policiesRoute.useNavigate();
   const now = useStore(session);
-  const every = { refetchInterval: useAskEvery() };
-  const list = useQuery({ ...policiesQuery(), ...every });
-  const figures = useQuery({ ...figuresQuery({ by: 'policy' }), ...every });
-  const rows = useMemo(() => {
-    const hits = new Map(figures.data?.rows.map((row) => [row.policy, row.objects]));
-    const q = search.q?.toLowerCase() ?? '';
-    return list.data?.policies
-      .filter((line) => search.mode === undefined || line.mode === search.mode)
-      .filter((line) => `${line.name} ${line.description}`.toLowerCase().includes(q))
-      .map((line): Line => ({ ...line, hits: figures.data ? (hits.get(line.name) ?? 0) : undefined }));
-  }, [list.data, figures.data, search.q, search.mode]);
+  const list = useQuery({ ...policiesQuery(search.q, search.mode), refetchInterval: useAskEvery(), placeholderData: keepPreviousData });
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   const filtered = search.q !== undefined || search.mode !== undefined;
   const write = may(now, 'edit-policies') && (
@@ -91,7 +101,7 @@ export function PolicyList() {
           <DataTable
             what="policies"
             columns={COLUMNS}
-            rows={rows}
+            rows={list.data?.policies}
             rowKey={(row) => row.uid}
             error={list.error}
             again={() => void list.refetch()}
@@ -99,7 +109,7 @@ export function PolicyList() {
             onSort={(sort) => set({ sort })}
             tools={
               <>
-                <TextInput label="Name or description" w={240} value={search.q ?? ''} onChange={(event) => set({ q: event.currentTarget.value || undefined })} />
+                <Typed label="Name or description" width={240} value={search.q} onChange={(q) => set({ q })} />
                 <Select
                   label="Mode"
                   w={150}

@@ -15,6 +15,15 @@ export interface Progress {
   readonly share: (part: number) => number;
 }
 
+/** Why a gateway is where it is with a revision. */
+export function howFar(gateway: Convergence['by_gateway'][number]): string {
+  if (gateway.refusal) return `It refuses it: ${gateway.refusal.reason}`;
+  if (gateway.effective) return 'No request is decided by an older revision any more';
+  if (gateway.connection !== 'connected') return 'It gets the revision when it connects';
+  if (gateway.applied) return 'Writes decided by an older revision are still under way';
+  return gateway.received ? 'Received, not applied yet' : 'Not received yet';
+}
+
 /** Where a revision stands: refused anywhere is bad, under way or out of reach is a warning, everywhere effective is good. */
 export function stateOf(progress: Convergence): Progress {
   const waiting = progress.by_gateway

@@ -43,6 +43,27 @@ export const policyRoute = createRoute({
   component: lazyRouteComponent(() => import('./detail'), 'PolicyDetail'),
 });
 
+/** How far a gateway has come with a revision. */
+export const REACHED = ['effective', 'waiting', 'refused'] as const;
+
+interface ConvergenceSearch {
+  readonly show?: (typeof REACHED)[number];
+  /** Only these, with commas. */
+  readonly gateways?: string;
+  readonly sort?: string;
+}
+
+export const convergenceRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/convergence',
+  validateSearch: (raw: Record<string, unknown>): ConvergenceSearch => ({
+    show: oneOf(raw, 'show', REACHED),
+    gateways: text(raw, 'gateways'),
+    sort: text(raw, 'sort'),
+  }),
+  component: lazyRouteComponent(() => import('./reached'), 'ConvergencePage'),
+});
+
 interface HistorySearch {
   /** Revisions that are compared. */
   readonly from?: number;

@@ -1,7 +1,7 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { type SyntheticEvent, type ReactNode, useState } from 'react';
 
-import { Failure } from './Note';
+import { Refused } from './Note';
 
 interface Props {
   readonly title: string;
@@ -14,6 +14,8 @@ interface Props {
   readonly danger?: boolean;
   /** Further fields. */
   readonly children?: ReactNode;
+  /** Of these, whose refusals stand at them. */
+  readonly fields?: readonly string[];
   readonly busy: boolean;
   readonly error: unknown;
   readonly onConfirm: () => void;
@@ -21,7 +23,7 @@ interface Props {
 }
 
 /** Asks before something that cannot be taken back, or that is felt elsewhere. Mounted while it is open. */
-export function Confirm({ title, impact, word, verb, danger = false, children, busy, error, onConfirm, onClose }: Props) {
+export function Confirm({ title, impact, word, verb, danger = false, children, fields = [], busy, error, onConfirm, onClose }: Props) {
   const [typed, setTyped] = useState('');
   const ready = word === undefined || typed.trim() === word;
   const submit = (event: SyntheticEvent) => {
@@ -48,7 +50,7 @@ export function Confirm({ title, impact, word, verb, danger = false, children, b
               onChange={(event) => setTyped(event.currentTarget.value)}
             />
           )}
-          {error !== null && error !== undefined && <Failure error={error} />}
+          {error !== null && error !== undefined && <Refused error={error} fields={fields} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={onClose}>
               Cancel

@@ -1,11 +1,11 @@
 import { Button, Tooltip } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconArrowsSort, IconDownload } from '@tabler/icons-react';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { memo, type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import { flushSync } from 'react-dom';
 
 import { type Cell, csv, save } from '../csv';
-import { count } from '../format';
+import { count, plural } from '../format';
 import { Failure, Loading } from './Note';
 import { compare, type Sort, sortOf, sortText } from './sort';
 
@@ -115,15 +115,7 @@ export function DataTable<Row>(props: Props<Row>) {
   const row = (index: number) => {
     const one = ordered[index];
     if (one === undefined) return null;
-    return (
-      <tr key={rowKey(one)} aria-rowindex={index + 2} data-index={index} ref={whole ? undefined : virtual.measureElement}>
-        {columns.map((column) => (
-          <td key={column.id} data-align={column.align} className={column.clip === true ? 'sg-clip' : undefined}>
-            {column.cell(one)}
-          </td>
-        ))}
-      </tr>
-    );
+    return <Line key={rowKey(one)} row={one} index={index} columns={columns} measure={whole ? undefined : virtual.measureElement} />;
   };
 
   const above = items?.[0]?.start ?? 0;
@@ -136,6 +128,8 @@ export function DataTable<Row>(props: Props<Row>) {
           <Failure error={error} again={again} />
         </div>
       ) : rows === undefined ? (
+        <Loading what={what} lines={8} />
+      ) : rows.length === 0 && more?.has === true ? (
         <Loading what={what} lines={8} />
       ) : rows.length === 0 ? (
         empty
@@ -172,9 +166,7 @@ export function DataTable<Row>(props: Props<Row>) {
           <span role="status" style={{ flex: 1 }}>
             {more?.has === true
               ? `${count(rows.length)}${total === undefined ? '' : ` of ${count(total)}`} ${what} loaded; scroll for more`
-              : rows.length === 1
-                ? '1 row'
-                : `${count(rows.length)} ${what}`}
+              : plural(rows.length, 'row')}
           </span>
           {exportError !== null && <Failure error={exportError} />}
           <Button
@@ -192,6 +184,26 @@ export function DataTable<Row>(props: Props<Row>) {
     </>
   );
 }
+
+interface LineProps<Row> {
+  readonly row: Row;
+  readonly index: number;
+  readonly columns: readonly Column<Row>[];
+  readonly measure: ((node: Element | null) => void) | undefined;
+}
+
+/** A row that is drawn once: while others are scrolled to, those that stay cost nothing. */
+const Line = memo(function Line<Row>({ row, index, columns, measure }: LineProps<Row>) {
+  return (
+    <tr aria-rowindex={index + 2} data-index={index} ref={measure}>
+      {columns.map((column) => (
+        <td key={column.id} data-align={column.align} className={column.clip === true ? 'sg-clip' : undefined}>
+          {column.cell(row)}
+        </td>
+      ))}
+    </tr>
+  );
+}) as <Row>(props: LineProps<Row>) => ReactNode;
 
 interface HeadProps<Row> {
   readonly column: Column<Row>;

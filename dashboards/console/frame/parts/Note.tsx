@@ -1,8 +1,8 @@
-import { Button, Skeleton, Title } from '@mantine/core';
+import { Button, Skeleton } from '@mantine/core';
 import { IconAlertTriangle, IconCircleCheck, IconCircleX, IconInfoCircle } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 
-import { Problem, Unreachable, explain } from '../problem';
+import { Problem, Unreachable, explain, isAtFields } from '../problem';
 import type { Tone } from './State';
 
 const SIGNS = { good: IconCircleCheck, warn: IconAlertTriangle, bad: IconCircleX, idle: IconInfoCircle } as const;
@@ -55,13 +55,16 @@ export function Failure({ error, again }: { readonly error: unknown; readonly ag
   );
 }
 
+/** The same under a form, save where the form's fields say it all. */
+export function Refused({ error, fields }: { readonly error: unknown; readonly fields: readonly string[] }) {
+  return isAtFields(error, fields) ? null : <Failure error={error} />;
+}
+
 /** Nothing is there yet, and what to do about it. */
 export function Empty({ title, children, action }: { readonly title: string; readonly children?: ReactNode; readonly action?: ReactNode }) {
   return (
     <div className="sg-empty">
-      <Title order={2} size="h3">
-        {title}
-      </Title>
+      <strong>{title}</strong>
       {children !== undefined && <p>{children}</p>}
       {action}
     </div>

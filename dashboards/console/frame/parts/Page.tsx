@@ -1,8 +1,10 @@
 import { Title } from '@mantine/core';
 import { Link, type LinkProps } from '@tanstack/react-router';
-import { type ReactNode, useContext, useEffect } from 'react';
+import { type ReactNode, useContext, useEffect, useState } from 'react';
+import { flushSync } from 'react-dom';
 
 import { ApplicationName } from '../application';
+import { exact } from '../format';
 
 /** A page above this one. */
 export interface Crumb {
@@ -51,8 +53,25 @@ export function Page({ title, lead, crumbs, actions, children }: Props) {
         {actions && <div className="sg-actions">{actions}</div>}
       </div>
       {children}
+      <Printed />
     </div>
   );
+}
+
+/** On paper: what was looked at, and when. The address has the filter. */
+function Printed() {
+  const [now, setNow] = useState<{ readonly at: number; readonly where: string } | null>(null);
+  useEffect(() => {
+    const before = () => flushSync(() => setNow({ at: Date.now(), where: window.location.href }));
+    const after = () => setNow(null);
+    window.addEventListener('beforeprint', before);
+    window.addEventListener('afterprint', after);
+    return () => {
+      window.removeEventListener('beforeprint', before);
+      window.removeEventListener('afterprint', after);
+    };
+  }, []);
+  return now && <p className="sg-printed">{`${now.where}, as of ${exact(now.at)}`}</p>;
 }
 
 interface PanelProps {

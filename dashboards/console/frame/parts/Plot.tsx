@@ -5,6 +5,8 @@ import { useComputedColorScheme } from '@mantine/core';
 import { useEffect, useMemo, useRef } from 'react';
 import UPlot from 'uplot';
 
+import { bytes } from '../format';
+
 /** One line of a chart. */
 export interface Line {
   readonly label: string;
@@ -24,6 +26,12 @@ interface Props {
 }
 
 const HEIGHT_PX = 190;
+
+/** Steps of an axis of bytes: round in the units that they are written in. */
+const BINARY = Array.from({ length: 6 }, (_, power) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * 1024 ** power)).flat();
+
+/** Steps of an axis of things that are counted whole. */
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /** Beyond this, days say more than hours. */
 const DAYS_S = 2 * 86_400;
@@ -66,7 +74,7 @@ export function Plot({ title, times, lines, format }: Props) {
         scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
         axes: [
           { ...axis, size: 26, space: 72, values: (_plot, marks) => marks.map((mark) => moment(mark, latest.current.data[0])) },
-          { ...axis, size: 74, space: 34, values: (_plot, marks) => marks.map((mark) => latest.current.format(mark)) },
+          { ...axis, size: 74, space: 34, incrs: latest.current.format === bytes ? BINARY : WHOLE, values: (_plot, marks) => marks.map((mark) => latest.current.format(mark)) },
         ],
         series: [
           { value: (_plot, at) => (typeof at === 'number' ? new Date(at * 1000).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' }) : '') },

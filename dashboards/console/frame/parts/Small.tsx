@@ -15,7 +15,7 @@ export function Small({ what, head, rows, right = Infinity, none }: SmallProps) 
   if (rows.length === 0) return <div className="sg-body">{none}</div>;
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls, so it must be reached by keyboard
-    <div className="sg-table-scroll" role="region" aria-label={what ?? `Table by ${head[0] ?? ''}`} tabIndex={0}>
+    <div className="sg-table-scroll" role="region" aria-label={what ?? `Table of ${head.join(', ')}`} tabIndex={0}>
       <table className="sg-table">
         <thead>
           <tr>

@@ -1,22 +1,28 @@
 import { Title } from '@mantine/core';
-import { Link, type LinkProps } from '@tanstack/react-router';
+import type { LinkProps } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+
+import { Way } from './Way';
 
 interface TileProps {
   readonly name: string;
   readonly value: string;
   readonly link: Pick<LinkProps, 'to' | 'search' | 'hash'>;
+  /** What the page behind it needs. */
+  readonly needs?: string;
   /** Below: what else is to be said of it. */
   readonly children?: ReactNode;
 }
 
 /** A number under its name, which leads to the rows that it is made of. */
-export function Tile({ name, value, link, children }: TileProps) {
+export function Tile({ name, value, link, needs, children }: TileProps) {
   return (
     <section className="sg-tile" aria-label={name}>
       <Title order={2}>{name}</Title>
       <div className="sg-big">
-        <Link {...link}>{value}</Link>
+        <Way needs={needs} {...link}>
+          {value}
+        </Way>
       </div>
       <div className="sg-below">{children}</div>
     </section>
