@@ -6,8 +6,8 @@ import { artefacts, central, gateway, rest } from './service';
 import { expect, logInAtCentral, logInAtGateway, test, violations, watch } from './test';
 
 /** Every page that Central's sidebar leads to is found by walking it; these are the ones behind. */
-const BEHIND_CENTRAL = ['/new-policy', '/policies/payroll-secure-handling', '/policies/payroll-secure-handling?tab=figures', '/policies/payroll-secure-handling?tab=history', '/gateways/gateway-1', '/gateways/gateway-3', '/gateways/gateway-4', '/enrol', '/revisions?from=0&to=1', '/figures?by=policy', '/no-such-page'];
-const BEHIND_GATEWAY = ['/no-such-page'];
+const BEHIND_CENTRAL = ['/new-policy', '/policies/payroll-secure-handling', '/policies/payroll-secure-handling?tab=figures', '/policies/payroll-secure-handling?tab=history', '/gateways/gateway-1', '/gateways/gateway-3', '/gateways/gateway-4', '/enrol', '/revisions?from=0&to=1', '/figures?by=policy', '/convergence', '/account', '/no-such-page'];
+const BEHIND_GATEWAY = ['/objects?bucket=finance', '/objects?bucket=finance&prefix=payroll/', '/no-such-page'];
 
 const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } } as const;
 const SCHEMES = ['light', 'dark'] as const;
