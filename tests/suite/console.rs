@@ -3,9 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::{Dev, STORY, program, python};
+use tests::{Dev, program, python};
+
+/// How long the stories of one file may take on a busy machine: every page is looked at four times.
+const LONGEST: Duration = Duration::from_mins(20);
 
 /// Runs the stories of `spec` against `dev`.
 fn stories(dev: &Dev, spec: &str) -> Result<()> {
@@ -17,7 +21,7 @@ fn stories(dev: &Dev, spec: &str) -> Result<()> {
         _ => std::fs::create_dir_all(&artefacts)?,
     }
     let output = Command::new("timeout")
-        .args(["--kill-after=10", &STORY.as_secs().to_string()])
+        .args(["--kill-after=10", &LONGEST.as_secs().to_string()])
         .arg(Path::new(&tools).join("node/bin/node"))
         .args(["node_modules/@playwright/test/cli.js", "test", "--config", "e2e/playwright.config.ts"])
         .arg(format!("{spec}.spec.ts"))
