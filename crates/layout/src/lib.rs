@@ -1,4 +1,4 @@
-//! Where a key lies: an injective, order-keeping map from keys to paths.
+//! Where a key lies in the directory storage: an injective, order-keeping map from keys to paths.
 //!
 //! ```text
 //! payroll/2026/march.csv   BUCKET/objects/payroll/2026/march.csv@/   {data, record.json}
@@ -14,24 +14,26 @@
 //! can come out of the encoding of a byte. So a path names one key, no path leaves `objects/`, no name is longer
 //! than 241 bytes, and file systems that fold or normalise other characters than ASCII cannot merge two keys.
 //! The longest key needs 3,072 bytes and 13 steps, or 1,025 steps and 2,050 bytes.
+//!
+//! Nothing here does I/O: `directory` stores by it, and `sealgate object path --storage` finds without any service.
 
 use std::path::{Path, PathBuf};
 
 /// The bytes of a component that one directory name holds; each takes at most three characters there.
-pub(crate) const STEP: usize = 80;
+pub const STEP: usize = 80;
 
 /// The longest key of S3, in bytes of UTF-8.
-pub(crate) const MAX_KEY: usize = 1024;
+pub const MAX_KEY: usize = 1024;
 
 /// The file of an object's directory that holds exactly its stored bytes.
-pub(crate) const DATA: &str = "data";
+pub const DATA: &str = "data";
 
 /// The file of an object's directory that holds its record.
-pub(crate) const RECORD: &str = "record.json";
+pub const RECORD: &str = "record.json";
 
 /// What a directory below `objects/` stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// An object whose key ends with the bytes of this step.
     Object,
     /// A component that ends with these bytes and is followed by a `/`.
@@ -40,31 +42,36 @@ pub(crate) enum Entry {
     Continued,
 }
 
+/// Where the keys of a bucket are, below the directory of the storage.
+pub fn objects_dir(storage: &Path, bucket: &str) -> PathBuf {
+    storage.join(bucket).join("objects")
+}
+
 /// The directory of an object, below `objects` of its bucket.
-pub(crate) fn object_dir(objects: &Path, key: &str) -> PathBuf {
+pub fn object_dir(objects: &Path, key: &str) -> PathBuf {
     let (mut path, _, rest) = level_of(objects, key.as_bytes());
     path.push(object_name(rest));
     path
 }
 
 /// The name of an object's directory, from the last step of its key.
-pub(crate) fn object_name(step: &[u8]) -> String {
+pub fn object_name(step: &[u8]) -> String {
     encode(step) + "@"
 }
 
 /// The name of a directory that ends a component.
-pub(crate) fn level_name(step: &[u8]) -> String {
+pub fn level_name(step: &[u8]) -> String {
     encode(step)
 }
 
 /// The name of a directory in which a component goes on.
-pub(crate) fn continued_name(step: &[u8]) -> String {
+pub fn continued_name(step: &[u8]) -> String {
     encode(step) + "~"
 }
 
 /// The deepest directory that holds everything that begins with `prefix`, the bytes of the key that lead there,
 /// and the rest of the prefix, at most [`STEP`] bytes of one component.
-pub(crate) fn level_of<'a>(objects: &Path, prefix: &'a [u8]) -> (PathBuf, &'a [u8], &'a [u8]) {
+pub fn level_of<'a>(objects: &Path, prefix: &'a [u8]) -> (PathBuf, &'a [u8], &'a [u8]) {
     let mut path = String::new();
     let mut start = 0;
     for component in prefix.split_inclusive(|&byte| byte == b'/') {
@@ -87,7 +94,7 @@ pub(crate) fn level_of<'a>(objects: &Path, prefix: &'a [u8]) -> (PathBuf, &'a [u
 
 /// What the name of a directory below `objects/` stands for, and in `step` its bytes; `None` if this storage would
 /// never write it.
-pub(crate) fn decode_entry(name: &[u8], step: &mut Vec<u8>) -> Option<Entry> {
+pub fn decode_entry(name: &[u8], step: &mut Vec<u8>) -> Option<Entry> {
     let (entry, encoded) = match name.split_last()? {
         (b'@', rest) => (Entry::Object, rest),
         (b'~', rest) => (Entry::Continued, rest),
