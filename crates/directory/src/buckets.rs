@@ -90,6 +90,10 @@ pub(crate) async fn list(storage: Arc<Storage>, call: Call) -> Answer {
 
 pub(crate) async fn create(storage: Arc<Storage>, call: Call) -> Answer {
     let Call { bucket, headers, body, .. } = call;
+    // No name in the DNS. Buckets that were made when it was taken stay.
+    if bucket.contains(".-") || bucket.contains("-.") {
+        return Err(S3Error::new(Code::InvalidBucketName, "The specified bucket is not valid."));
+    }
     let document = receive_document(&headers, body, MAX_DOCUMENT).await?;
     let location = if document.is_empty() {
         None
@@ -168,6 +172,15 @@ pub(crate) async fn delete(storage: Arc<Storage>, call: Call) -> Answer {
     })
     .await?;
     Ok(answer::status(StatusCode::NO_CONTENT))
+}
+
+/// Of versioning it says nothing, as S3 does of a bucket where it was never switched on.
+pub(crate) async fn versioning(storage: Arc<Storage>, call: Call) -> Answer {
+    blocking(move || must_exist(&storage, &call.bucket)).await?;
+    let mut xml = Writer::new();
+    xml.root("VersioningConfiguration");
+    xml.close("VersioningConfiguration");
+    Ok(answer::xml(xml.finish()))
 }
 
 pub(crate) async fn location(storage: Arc<Storage>, call: Call) -> Answer {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::conditions::WriteConditions;
+use crate::conditions::{DeleteConditions, WriteConditions};
 use crate::error::{Code, S3Error, no_such_bucket};
 use crate::record::{self, Record};
 use crate::storage::{Staged, Storage, sync_dir};
@@ -65,13 +65,19 @@ pub(crate) fn remove(
     storage: &Arc<Storage>,
     bucket: &str,
     key: &str,
-    conditions: &WriteConditions,
+    conditions: &DeleteConditions,
 ) -> Result<Option<PathBuf>, S3Error> {
     let failed = |error: io::Error| S3Error::io("deleting an object", &error);
     let place = storage.place(bucket, key);
     let grave = storage.stage();
     let lock = storage.lock(bucket, key).map_err(failed)?;
-    check(storage, bucket, key, conditions)?;
+    if conditions.any() {
+        match record::read(storage, bucket, key) {
+            Ok(record) => conditions.check(&record)?,
+            Err(error) if error.code() == Code::NoSuchKey => {}
+            Err(error) => return Err(error),
+        }
+    }
     let outcome = fs::rename(&place, grave.path());
     drop(lock);
     match outcome {
@@ -111,7 +117,7 @@ pub(crate) fn change_record(
     let mut record = record::read(storage, bucket, key)?;
     change(&mut record);
     record.write(staged.path()).map_err(failed)?;
-    fs::rename(staged.path(), place.join(crate::layout::RECORD)).map_err(failed)?;
+    fs::rename(staged.path(), place.join(layout::RECORD)).map_err(failed)?;
     staged.moved();
     sync_dir(&place).map_err(failed)
 }

@@ -2,11 +2,11 @@
 
 use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use time::format_description::FormatItem;
-use time::format_description::well_known::Rfc2822;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use crate::error::{Code, S3Error, no_such_key, precondition_failed};
+use crate::error::{Code, S3Error, invalid_argument, no_such_key, precondition_failed};
 use crate::record::Record;
 use crate::request::text;
 
@@ -158,11 +158,6 @@ impl WriteConditions {
         Ok(Self { if_match: text(headers, &IF_MATCH)?.map(Tags::parse), must_be_new })
     }
 
-    /// `If-Match` of a deletion.
-    pub(crate) fn of_delete(tags: Option<&str>) -> Self {
-        Self { if_match: tags.map(Tags::parse), must_be_new: false }
-    }
-
     /// Whether there is anything to check.
     pub(crate) fn any(&self) -> bool {
         self.must_be_new || self.if_match.is_some()
@@ -178,6 +173,69 @@ impl WriteConditions {
             (Some(_), None) => Err(no_such_key()),
             (Some(tags), Some(record)) if tags.contain(&record.etag) => Ok(()),
             (Some(_), Some(_)) => Err(precondition_failed("If-Match")),
+        }
+    }
+}
+
+/// The conditions of a deletion, checked under the key's lock. What is not there meets them all, as in S3: the deletion
+/// of nothing succeeds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeleteConditions {
+    if_match: Option<Tags>,
+    size: Option<u64>,
+    /// Seconds since 1970.
+    modified: Option<i64>,
+}
+
+impl DeleteConditions {
+    /// `If-Match`, and S3's conditions of directory buckets.
+    pub(crate) fn of_request(headers: &HeaderMap) -> Result<Self, S3Error> {
+        let size = text(headers, HeaderName::from_static("x-amz-if-match-size"))?;
+        let modified = text(headers, HeaderName::from_static("x-amz-if-match-last-modified-time"))?;
+        Self::new(text(headers, IF_MATCH)?, size, modified)
+    }
+
+    /// Those of an entry of `DeleteObjects`: `ETag`, bytes, and a date as HTTP or XML writes it.
+    pub(crate) fn new(tags: Option<&str>, size: Option<&str>, modified: Option<&str>) -> Result<Self, S3Error> {
+        let size = size.map(|text| text.trim().parse()).transpose();
+        let size = size.map_err(|_| invalid_argument("The size of a condition must be a number of bytes."))?;
+        let iso = |text: &str| OffsetDateTime::parse(text.trim(), &Rfc3339).ok().map(OffsetDateTime::unix_timestamp);
+        let modified = modified.map(|text| {
+            let date = parse_date(text).or_else(|| iso(text));
+            date.ok_or_else(|| invalid_argument("The time of a condition must be a date."))
+        });
+        Ok(Self { if_match: tags.map(Tags::parse), size, modified: modified.transpose()? })
+    }
+
+    /// Whether there is anything to check.
+    pub(crate) fn any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Checks against the current version.
+    pub(crate) fn check(&self, current: &Record) -> Result<(), S3Error> {
+        let met = self.if_match.as_ref().is_none_or(|tags| tags.contain(&current.etag))
+            && self.size.is_none_or(|size| size == current.size)
+            && self.modified.is_none_or(|modified| modified == current.modified);
+        if met { Ok(()) } else { Err(precondition_failed("A condition of the deletion")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Attributes;
+
+    #[test]
+    fn a_deletion_needs_every_condition_to_hold() {
+        let record = Record::new("k", "abc".to_owned(), 5, Attributes::default());
+        let (http, iso) = (http_date(record.modified), iso_date(record.modified));
+        let holds = |tags, size, modified| DeleteConditions::new(tags, size, modified).unwrap().check(&record).is_ok();
+        assert!(holds(Some("\"abc\""), Some("5"), Some(http.as_str())) && holds(Some("*"), None, Some(iso.as_str())));
+        assert!(!holds(Some("\"ab\""), Some("5"), None) && !holds(Some("abc"), Some("6"), None));
+        assert!(!holds(None, None, Some("Thu, 01 Jan 2015 00:00:00 GMT")));
+        for (size, modified) in [(Some("five"), None), (None, Some("yesterday"))] {
+            assert!(DeleteConditions::new(None, size, modified).is_err(), "{size:?} {modified:?}");
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::answer;
+use crate::checksum::{Checksum, Choice};
 use crate::conditions::{ReadConditions, WriteConditions, iso_date};
 use crate::error::{Answer, Code, S3Error, invalid_argument};
+use crate::list::VERSION;
 use crate::put::{must_exist, place};
 use crate::record::{self, Attributes, Opened, Record};
 use crate::request::{Call, check_key, is_bucket_name, split_path};
@@ -27,6 +29,7 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
     let replace_tags = directive(&call, "x-amz-tagging-directive")?;
     let given = Attributes::of_request(&call.headers)?;
     let conditions = WriteConditions::of_write(&call.headers)?;
+    let asked = Choice::of(&call.headers)?.chosen().map(|(algorithm, _)| algorithm);
     let Call { bucket, key, headers, .. } = call;
     if source.is(&bucket, &key) && !replace && !headers.contains_key("x-amz-storage-class") {
         return Err(S3Error::new(
@@ -38,7 +41,7 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
 
     let opening = Arc::clone(&storage);
     let target = bucket.clone();
-    let (Opened { record: from, data }, sink) = blocking(move || {
+    let (Opened { record: from, data, .. }, sink) = blocking(move || {
         let opened = source.open(&opening)?;
         must_exist(&opening, &target)?;
         Ok((opened, Sink::object(opening.stage())?))
@@ -46,7 +49,11 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
     .await?;
     // The ETag of an object that was not made of parts is the MD5 of its bytes: those need no second look.
     let known = (from.part_count() == 0).then(|| from.etag.clone());
-    let sink = transfer(data, 0, from.size, sink, known.is_none()).await?;
+    let algorithm = asked.or(from.checksum.as_ref().map(|checksum| checksum.algorithm)).unwrap_or(checksums::DEFAULT);
+    let checksum = from.checksum.clone().filter(|checksum| checksum.is_of_object_by(algorithm));
+    let hash = known.is_none() || checksum.is_none();
+    let sink = sink.with(if checksum.is_none() { std::slice::from_ref(&algorithm) } else { &[] });
+    let sink = transfer(data, 0, from.size, sink, hash).await?;
 
     let Record { attributes: kept, size, .. } = from;
     let attributes = Attributes {
@@ -56,9 +63,11 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
         metadata: if replace { given.metadata } else { kept.metadata },
     };
     let record = blocking(move || {
-        let (staged, md5, copied) = sink.finish(|_, _| Ok(()))?;
-        debug_assert_eq!(copied, size, "transfer copies all or fails");
-        let record = Record::new(&key, known.unwrap_or_else(|| hex::encode(md5)), copied, attributes);
+        let (staged, written) = sink.finish(|_| Ok(()))?;
+        debug_assert_eq!(written.size, size, "transfer copies all or fails");
+        let computed = written.checksums.into_iter().next().map(Checksum::of_object);
+        let etag = known.unwrap_or_else(|| hex::encode(written.md5));
+        let record = Record::new(&key, etag, written.size, attributes).with_checksum(checksum.or(computed));
         place(&storage, &bucket, staged, &record, &conditions)?;
         Ok(record)
     })
@@ -67,6 +76,9 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
     xml.root("CopyObjectResult");
     xml.text("LastModified", &iso_date(record.modified));
     xml.text("ETag", &format!("\"{}\"", record.etag));
+    if let Some(checksum) = &record.checksum {
+        checksum.write(0, &mut xml);
+    }
     xml.close("CopyObjectResult");
     Ok(answer::xml(xml.finish()))
 }
@@ -86,7 +98,7 @@ impl Source {
             Some((path, version)) => (path, Some(version)),
             None => (header, None),
         };
-        if version.is_some_and(|version| version != "null") {
+        if version.is_some_and(|version| version != VERSION) {
             return Err(invalid_argument("Invalid version id specified"));
         }
         let (bucket, key) = split_path(path)?;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::IF_MATCH;
 
-use crate::conditions::WriteConditions;
+use crate::conditions::DeleteConditions;
 use crate::error::{Answer, S3Error, invalid_argument};
 use crate::get::check_version;
+use crate::list::VERSION;
 use crate::put::must_exist;
-use crate::request::{Call, check_key, text};
+use crate::request::{Call, check_key};
 use crate::storage::Storage;
 use crate::transfer::{blocking, receive_document};
 use crate::xml::{Element, Writer, malformed};
@@ -24,7 +24,7 @@ const MAX_DOCUMENT: usize = 8 << 20;
 
 pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
     check_version(&call.query)?;
-    let conditions = WriteConditions::of_delete(text(&call.headers, IF_MATCH)?);
+    let conditions = DeleteConditions::of_request(&call.headers)?;
     let Call { bucket, key, .. } = call;
     blocking(move || match commit::remove(&storage, &bucket, &key, &conditions)? {
         Some(level) => commit::sync_removal(&level),
@@ -36,7 +36,7 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
 
 struct Wanted {
     key: String,
-    conditions: WriteConditions,
+    conditions: DeleteConditions,
     version: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn objects(storage: Arc<Storage>, call: Call) -> Answer {
         let mut outcomes = Vec::with_capacity(wanted.len());
         for Wanted { key, conditions, version } in wanted {
             let outcome = match version.as_deref() {
-                None | Some("null") => commit::remove(&storage, &bucket, &key, &conditions),
+                None | Some(VERSION) => commit::remove(&storage, &bucket, &key, &conditions),
                 Some(_) => Err(invalid_argument("Invalid version id specified")),
             };
             outcomes.push((key, outcome.map(|level| levels.extend(level))));
@@ -97,7 +97,11 @@ fn wanted(object: &Element) -> Result<Wanted, S3Error> {
     check_key(&key)?;
     Ok(Wanted {
         key,
-        conditions: WriteConditions::of_delete(object.child("ETag")?),
+        conditions: DeleteConditions::new(
+            object.child("ETag")?,
+            object.child("Size")?,
+            object.child("LastModifiedTime")?,
+        )?,
         version: object.child("VersionId")?.map(str::to_owned),
     })
 }

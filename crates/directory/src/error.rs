@@ -16,6 +16,9 @@ pub(crate) type Answer = Result<Response<Body>, S3Error>;
 /// The error codes of S3 that this storage answers (S3 API reference, "Error responses").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
+    AccessControlListNotSupported,
+    /// Of CORS: no rule allows it.
+    AccessForbidden,
     BadDigest,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
@@ -39,13 +42,22 @@ pub(crate) enum Code {
     MalformedXml,
     MetadataTooLarge,
     MissingContentLength,
+    MissingSecurityHeader,
     NoSuchBucket,
+    NoSuchBucketPolicy,
+    NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchLifecycleConfiguration,
+    NoSuchPublicAccessBlockConfiguration,
+    NoSuchTagSet,
     NoSuchUpload,
+    NoSuchWebsiteConfiguration,
     NotImplemented,
     /// 304: a condition of a read says that the caller has the object already.
     NotModified,
+    ObjectLockConfigurationNotFound,
     PreconditionFailed,
+    ReplicationConfigurationNotFound,
     SlowDown,
 }
 
@@ -54,6 +66,8 @@ impl Code {
     fn row(self) -> (&'static str, StatusCode) {
         use StatusCode as S;
         match self {
+            Self::AccessControlListNotSupported => ("AccessControlListNotSupported", S::BAD_REQUEST),
+            Self::AccessForbidden => ("AccessForbidden", S::FORBIDDEN),
             Self::BadDigest => ("BadDigest", S::BAD_REQUEST),
             Self::BucketAlreadyOwnedByYou => ("BucketAlreadyOwnedByYou", S::CONFLICT),
             Self::BucketNotEmpty => ("BucketNotEmpty", S::CONFLICT),
@@ -76,9 +90,18 @@ impl Code {
             Self::MalformedXml => ("MalformedXML", S::BAD_REQUEST),
             Self::MetadataTooLarge => ("MetadataTooLarge", S::BAD_REQUEST),
             Self::MissingContentLength => ("MissingContentLength", S::LENGTH_REQUIRED),
+            Self::MissingSecurityHeader => ("MissingSecurityHeader", S::BAD_REQUEST),
             Self::NoSuchBucket => ("NoSuchBucket", S::NOT_FOUND),
+            Self::NoSuchBucketPolicy => ("NoSuchBucketPolicy", S::NOT_FOUND),
+            Self::NoSuchCorsConfiguration => ("NoSuchCORSConfiguration", S::NOT_FOUND),
             Self::NoSuchKey => ("NoSuchKey", S::NOT_FOUND),
+            Self::NoSuchLifecycleConfiguration => ("NoSuchLifecycleConfiguration", S::NOT_FOUND),
+            Self::NoSuchPublicAccessBlockConfiguration => ("NoSuchPublicAccessBlockConfiguration", S::NOT_FOUND),
+            Self::NoSuchTagSet => ("NoSuchTagSet", S::NOT_FOUND),
             Self::NoSuchUpload => ("NoSuchUpload", S::NOT_FOUND),
+            Self::NoSuchWebsiteConfiguration => ("NoSuchWebsiteConfiguration", S::NOT_FOUND),
+            Self::ObjectLockConfigurationNotFound => ("ObjectLockConfigurationNotFoundError", S::NOT_FOUND),
+            Self::ReplicationConfigurationNotFound => ("ReplicationConfigurationNotFoundError", S::NOT_FOUND),
             Self::NotImplemented => ("NotImplemented", S::NOT_IMPLEMENTED),
             Self::NotModified => ("NotModified", S::NOT_MODIFIED),
             Self::PreconditionFailed => ("PreconditionFailed", S::PRECONDITION_FAILED),

@@ -9,8 +9,10 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::answer;
+use crate::checksum;
 use crate::conditions::{ReadConditions, http_date, unquote};
 use crate::error::{Answer, Code, S3Error, invalid_argument};
+use crate::list::VERSION;
 use crate::put::quoted;
 use crate::range::Range;
 use crate::record::{self, Record, give, give_name};
@@ -35,6 +37,8 @@ struct Read {
     if_range: Option<String>,
     part: Option<u32>,
     overrides: Vec<(HeaderName, HeaderValue)>,
+    /// Whether checksums are shown.
+    checksums: bool,
 }
 
 impl Read {
@@ -54,11 +58,24 @@ impl Read {
                 overrides.push((HeaderName::from_static(header), value));
             }
         }
-        Ok(Self { conditions: ReadConditions::of_read(&call.headers)?, range, if_range, part, overrides })
+        Ok(Self {
+            conditions: ReadConditions::of_read(&call.headers)?,
+            range,
+            if_range,
+            part,
+            overrides,
+            checksums: checksum::asked(&call.headers)?,
+        })
     }
 
-    /// The status, the bytes to send as offset and length, and all headers.
-    fn plan(self, record: &Record) -> Result<(StatusCode, u64, u64, HeaderMap), S3Error> {
+    /// Whether the checksums of the parts are needed.
+    fn of_parts(&self) -> bool {
+        self.checksums && self.part.is_some()
+    }
+
+    /// The status, the bytes to send as offset and length, and all headers. `values`: the checksums of the parts, where
+    /// they are needed.
+    fn plan(self, record: &Record, values: &[u8]) -> Result<(StatusCode, u64, u64, HeaderMap), S3Error> {
         let mut headers = describe(record)?;
         if let Err(error) = self.conditions.check(record) {
             if error.code() != Code::NotModified {
@@ -83,6 +100,18 @@ impl Read {
             (None, Some(range)) if applies => Range::of_read(&range, record.size)?,
             _ => None,
         };
+        // A checksum of the whole would be taken for a wrong one of a range.
+        if let Some(checksum) = record.checksum.as_ref().filter(|_| self.checksums) {
+            match self.part.filter(|_| record.part_count() > 0) {
+                Some(part) => {
+                    if let Some(value) = values.chunks(checksum.algorithm.value_len()).nth(part as usize - 1) {
+                        checksum.show_part(value, &mut headers);
+                    }
+                }
+                None if range.is_none() || self.part.is_some() => checksum.show(record.part_count(), &mut headers),
+                None => {}
+            }
+        }
         let (status, offset, length) = match range {
             None => (StatusCode::OK, 0, record.size),
             Some(range) => {
@@ -100,7 +129,8 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
     let Call { bucket, key, .. } = call;
     let (status, headers, body) = blocking(move || {
         let opened = record::open(&storage, &bucket, &key)?;
-        let (status, offset, length, headers) = read.plan(&opened.record)?;
+        let values = if read.of_parts() { opened.of_parts()? } else { Vec::new() };
+        let (status, offset, length, headers) = read.plan(&opened.record, &values)?;
         Ok((status, headers, send(opened.data, offset, length)?))
     })
     .await?;
@@ -113,8 +143,15 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
 pub(crate) async fn head(storage: Arc<Storage>, call: Call) -> Answer {
     let read = Read::of(&call)?;
     let Call { bucket, key, .. } = call;
-    let record = blocking(move || record::read(&storage, &bucket, &key)).await?;
-    let (status, _, _, headers) = read.plan(&record)?;
+    let of_parts = read.of_parts();
+    let (record, values) = blocking(move || {
+        if of_parts {
+            return record::read_with_parts(&storage, &bucket, &key);
+        }
+        Ok((record::read(&storage, &bucket, &key)?, Vec::new()))
+    })
+    .await?;
+    let (status, _, _, headers) = read.plan(&record, &values)?;
     let mut response = Response::new(answer::empty());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -173,7 +210,7 @@ pub(crate) fn part_number(text: &str) -> Result<u32, S3Error> {
 /// There are no versions here: the one that is there is `null`.
 pub(crate) fn check_version(query: &Query) -> Result<(), S3Error> {
     match query.get("versionId") {
-        None | Some("null") => Ok(()),
+        None | Some(VERSION) => Ok(()),
         Some(_) => Err(invalid_argument("Invalid version id specified")),
     }
 }

@@ -1,18 +1,19 @@
 //! S3 storage over files, in process: an `http::Request` in, an `http::Response` out.
 //!
 //! ```text
-//!  Request ─▶ operations.rs   which S3 operation is it? the closed table; anything else is 501 NotImplemented
-//!             request.rs      bucket, key, query, headers
+//!  Request ─▶ request.rs      bucket, key, query, headers
+//!             operations.rs   which S3 operation is it? the closed table; anything else is 501 NotImplemented
 //!      ┌──────────┴───────────────────────────────────────────────┐
 //!      ▼                                                          ▼
-//!  put.rs copy.rs multipart.rs tagging.rs delete.rs            get.rs list.rs buckets.rs
-//!      │  body ─▶ staging.rs: OBJECT DIRECTORY under .sealgate/tmp/INSTANCE/                │
+//!  put.rs copy.rs multipart.rs tagging.rs delete.rs            get.rs attributes.rs list.rs buckets.rs
+//!      │  body ─▶ transfer.rs: OBJECT DIRECTORY under .sealgate/tmp/INSTANCE/                │
 //!      ▼                                                          ▼
 //!  commit.rs  one rename below BUCKET/objects/ is the commit   walk.rs  keys in byte order
 //! ```
 //!
 //! **An object is one directory** of two files: `data`, exactly the stored bytes, and `record.json`, everything else
-//! (`ETag`, size, headers, tags, part sizes). It is written and synced aside, then moved to its place by one
+//! (`ETag`, size, checksum, headers, tags, part sizes); of an object of parts there is `parts`, too, their checksums, which
+//! few reads want. It is written and synced aside, then moved to its place by one
 //! `renameat2`: `RENAME_NOREPLACE` where the key is new, `RENAME_EXCHANGE` where it replaces. So bytes and record are
 //! always of one version, also after `kill -9`, and what was replaced lies among the temporary files, which the next
 //! [`Directory::open`] sweeps once their owner is dead. A reader holds the directory open and reads one version to
@@ -36,15 +37,17 @@ use crate::error::Answer;
 use crate::request::Call;
 use crate::storage::Storage;
 
+mod acl;
 mod answer;
+mod attributes;
 mod buckets;
+mod checksum;
 mod commit;
 mod conditions;
 mod copy;
 mod delete;
 mod error;
 mod get;
-mod layout;
 mod list;
 mod multipart;
 mod operations;
@@ -55,6 +58,7 @@ mod request;
 mod storage;
 mod tagging;
 mod transfer;
+mod unset;
 mod walk;
 mod xml;
 
@@ -147,11 +151,14 @@ impl Directory {
             "GetBucketLocation" => buckets::location(storage, call).await,
             "ListObjects" => list::objects(storage, call).await,
             "ListObjectsV2" => list::objects_v2(storage, call).await,
+            "ListObjectVersions" => list::versions(storage, call).await,
+            "GetBucketVersioning" => buckets::versioning(storage, call).await,
             "DeleteObjects" => delete::objects(storage, call).await,
             "PutObject" => put::object(storage, call).await,
             "CopyObject" => copy::object(storage, call).await,
             "GetObject" => get::object(storage, call).await,
             "HeadObject" => get::head(storage, call).await,
+            "GetObjectAttributes" => attributes::get(storage, call).await,
             "DeleteObject" => delete::object(storage, call).await,
             "GetObjectTagging" => tagging::get(storage, call).await,
             "PutObjectTagging" => tagging::put(storage, call).await,
@@ -163,7 +170,12 @@ impl Directory {
             "AbortMultipartUpload" => multipart::abort(storage, call).await,
             "ListParts" => multipart::parts(storage, call).await,
             "ListMultipartUploads" => multipart::uploads(storage, call).await,
-            other => Err(operations::not_implemented(other)),
+            "GetBucketAcl" | "GetObjectAcl" => acl::get(storage, call).await,
+            "PutBucketAcl" | "PutObjectAcl" => acl::put(storage, call).await,
+            other => match unset::get(other, storage, call).await {
+                Some(answer) => answer,
+                None => Err(operations::not_implemented(other)),
+            },
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ListObjects` and `ListObjectsV2`.
+//! `ListObjects`, `ListObjectsV2` and `ListObjectVersions`, where every object has the one version `null`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,10 @@ use crate::xml::Writer;
 /// Entries of a page at most, and where nothing else is asked for.
 const MAX_KEYS: u32 = 1000;
 
-/// What both versions have in common.
+/// The version of every object of a bucket whose versioning was never switched on.
+pub(crate) const VERSION: &str = "null";
+
+/// What the listings have in common.
 struct Page {
     prefix: String,
     delimiter: String,
@@ -106,7 +109,7 @@ pub(crate) async fn objects(storage: Arc<Storage>, call: Call) -> Answer {
     if let (true, false, Some(last)) = (listed.truncated, page.delimiter.is_empty(), listed.entries.last()) {
         xml.text("NextMarker", &encode(last.name(), page.url));
     }
-    entries(&mut xml, &page, &listed, true);
+    entries(&mut xml, &page, &listed, &Told { element: "Contents", owner: true });
     xml.close("ListBucketResult");
     Ok(answer::xml(xml.finish()))
 }
@@ -135,7 +138,8 @@ pub(crate) async fn objects_v2(storage: Arc<Storage>, call: Call) -> Answer {
     page.common(&mut xml, &bucket);
     xml.value("KeyCount", listed.entries.len());
     xml.value("IsTruncated", listed.truncated);
-    if let Some(token) = &token {
+    // Also an empty one, which continues nothing.
+    if let Some(token) = call.query.get("continuation-token") {
         xml.text("ContinuationToken", token);
     }
     if let (true, Some(last)) = (listed.truncated, listed.entries.last()) {
@@ -149,8 +153,36 @@ pub(crate) async fn objects_v2(storage: Arc<Storage>, call: Call) -> Answer {
     if let Some(start) = &start_after {
         xml.text("StartAfter", &encode(start, page.url));
     }
-    entries(&mut xml, &page, &listed, fetch_owner);
+    entries(&mut xml, &page, &listed, &Told { element: "Contents", owner: fetch_owner });
     xml.close("ListBucketResult");
+    Ok(answer::xml(xml.finish()))
+}
+
+pub(crate) async fn versions(storage: Arc<Storage>, call: Call) -> Answer {
+    let text = |name| call.query.get(name).unwrap_or_default().to_owned();
+    let (marker, version_marker) = (text("key-marker"), text("version-id-marker"));
+    if marker.is_empty() && !version_marker.is_empty() {
+        return Err(invalid_argument("A version-id marker cannot be specified without a key marker."));
+    }
+    // With a version or without: the next one is that of the next key.
+    let page = Page::of(&call.query)?.after(&marker);
+    let bucket = call.bucket;
+    let (page, bucket, listed) = read(storage, page, bucket).await?;
+
+    let mut xml = Writer::new();
+    xml.root("ListVersionsResult");
+    page.common(&mut xml, &bucket);
+    xml.text("KeyMarker", &encode(&marker, page.url));
+    xml.text("VersionIdMarker", &version_marker);
+    xml.value("IsTruncated", listed.truncated);
+    if let (true, Some(last)) = (listed.truncated, listed.entries.last()) {
+        xml.text("NextKeyMarker", &encode(last.name(), page.url));
+        if matches!(last, Entry::Object(_)) {
+            xml.text("NextVersionIdMarker", VERSION);
+        }
+    }
+    entries(&mut xml, &page, &listed, &Told { element: "Version", owner: true });
+    xml.close("ListVersionsResult");
     Ok(answer::xml(xml.finish()))
 }
 
@@ -200,20 +232,35 @@ pub(crate) fn common_prefix<'a>(key: &'a str, prefix: &str, delimiter: &str) -> 
     Some(&key[..prefix.len() + end])
 }
 
-fn entries(xml: &mut Writer, page: &Page, listed: &Listed, with_owner: bool) {
+/// What is told of an object.
+struct Told {
+    /// `Contents`, or `Version` with which one it is.
+    element: &'static str,
+    owner: bool,
+}
+
+fn entries(xml: &mut Writer, page: &Page, listed: &Listed, told: &Told) {
     for entry in &listed.entries {
         match entry {
             Entry::Object(record) => {
-                xml.open("Contents");
+                xml.open(told.element);
                 xml.text("Key", &encode(&record.key, page.url));
+                if told.element == "Version" {
+                    xml.text("VersionId", VERSION);
+                    xml.value("IsLatest", true);
+                }
                 xml.text("LastModified", &iso_date(record.modified));
                 xml.text("ETag", &format!("\"{}\"", record.etag));
+                if let Some(checksum) = &record.checksum {
+                    xml.text("ChecksumAlgorithm", checksum.algorithm.name());
+                    xml.text("ChecksumType", checksum.kind.name());
+                }
                 xml.value("Size", record.size);
-                if with_owner {
+                if told.owner {
                     owner(xml);
                 }
                 xml.text("StorageClass", record.attributes.storage_class.as_deref().unwrap_or("STANDARD"));
-                xml.close("Contents");
+                xml.close(told.element);
             }
             Entry::Group(prefix) => {
                 xml.open("CommonPrefixes");
@@ -224,6 +271,9 @@ fn entries(xml: &mut Writer, page: &Page, listed: &Listed, with_owner: bool) {
     }
 }
 
+/// ID and name of the one owner of everything. They never change: clients keep them.
+pub(crate) const OWNER: &str = "sealgate";
+
 /// The one owner of everything.
 pub(crate) fn owner(xml: &mut Writer) {
     named_owner(xml, "Owner");
@@ -232,8 +282,8 @@ pub(crate) fn owner(xml: &mut Writer) {
 /// The same under another name, as listings of uploads want it.
 pub(crate) fn named_owner(xml: &mut Writer, name: &str) {
     xml.open(name);
-    xml.text("ID", "sealgate");
-    xml.text("DisplayName", "sealgate");
+    xml.text("ID", OWNER);
+    xml.text("DisplayName", OWNER);
     xml.close(name);
 }
 

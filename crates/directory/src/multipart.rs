@@ -3,7 +3,7 @@
 //! ```text
 //! BUCKET/uploads/UPLOAD/upload.json                 the key and what was given at Create; its lock is the upload's:
 //!                                                   shared by those who commit parts, alone for Complete and Abort
-//!                      /NNNNN-TIME-MD5              a part: number, time of its commit in nanoseconds, ETag
+//!                      /NNNNN-TIME-MD5[-NAME.HEX]*  a part: number, time of its commit in nanoseconds, ETag, checksums
 //! ```
 //! Of two files of one part number the one committed later is the part; whoever commits it removes the other.
 
@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use checksums::Algorithm;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::answer;
+use crate::checksum::{Choice, Value};
 use crate::error::{Answer, Code, S3Error, no_such_upload};
 use crate::put::must_exist;
 use crate::record::Attributes;
@@ -46,18 +48,21 @@ struct Upload {
     initiated: i64,
     #[serde(flatten)]
     attributes: Attributes,
+    #[serde(flatten)]
+    choice: Choice,
 }
 
 pub(crate) async fn create(storage: Arc<Storage>, call: Call) -> Answer {
     let attributes = Attributes::of_request(&call.headers)?;
+    let choice = Choice::of(&call.headers)?;
     let Call { bucket, key, .. } = call;
-    let (bucket, key, id) = blocking(move || {
+    let (bucket, upload, id) = blocking(move || {
         let failed = |error: io::Error| S3Error::io("beginning a multipart upload", &error);
         must_exist(&storage, &bucket)?;
         // Ids of a later time sort later, as listings want uploads of one key.
         let id = uuid::Uuid::now_v7().simple().to_string();
         let initiated = time::OffsetDateTime::now_utc().unix_timestamp();
-        let upload = Upload { key, initiated, attributes };
+        let upload = Upload { key, initiated, attributes, choice };
         let staged = storage.stage();
         fs::create_dir(staged.path()).map_err(failed)?;
         let record = staged.path().join(RECORD);
@@ -73,16 +78,18 @@ pub(crate) async fn create(storage: Arc<Storage>, call: Call) -> Answer {
             }
         }
         sync_dir(&uploads).map_err(failed)?;
-        Ok((bucket, upload.key, id))
+        Ok((bucket, upload, id))
     })
     .await?;
     let mut xml = Writer::new();
     xml.root("InitiateMultipartUploadResult");
     xml.text("Bucket", &bucket);
-    xml.text("Key", &key);
+    xml.text("Key", &upload.key);
     xml.text("UploadId", &id);
     xml.close("InitiateMultipartUploadResult");
-    Ok(answer::xml(xml.finish()))
+    let mut answer = answer::xml(xml.finish());
+    upload.choice.show(answer.headers_mut());
+    Ok(answer)
 }
 
 pub(crate) async fn abort(storage: Arc<Storage>, call: Call) -> Answer {
@@ -170,25 +177,45 @@ struct Part {
     committed: u128,
     /// MD5 of its bytes, in hex.
     etag: String,
+    checksums: Vec<Value>,
     path: PathBuf,
+    /// Bytes; 0 until they are looked up.
     size: u64,
 }
 
 impl Part {
-    fn name(number: u32, committed: u128, etag: &str) -> String {
-        format!("{number:05}-{committed:020}-{etag}")
+    fn name(number: u32, committed: u128, etag: &str, checksums: &[Value]) -> String {
+        let mut name = format!("{number:05}-{committed:020}-{etag}");
+        for (algorithm, value) in checksums {
+            name.push('-');
+            name.push_str(algorithm.name());
+            name.push('.');
+            name.push_str(&hex::encode(value));
+        }
+        name
     }
 
-    fn parse(dir: &Path, name: &str) -> Option<(u32, u128, String, PathBuf)> {
-        let mut fields = name.splitn(3, '-');
+    fn parse(dir: &Path, name: &str) -> Option<Self> {
+        let mut fields = name.split('-');
         let (number, committed) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        let etag = fields.next().filter(|etag| etag.len() == 32)?;
-        Some((number, committed, etag.to_owned(), dir.join(name)))
+        let etag = fields.next().filter(|etag| etag.len() == 32)?.to_owned();
+        let checksums = fields.map(|field| {
+            let (name, value) = field.split_once('.')?;
+            Some((Algorithm::by_name(name)?, hex::decode(value).ok()?))
+        });
+        Some(Self {
+            number,
+            committed,
+            etag,
+            checksums: checksums.collect::<Option<_>>()?,
+            path: dir.join(name),
+            size: 0,
+        })
     }
 }
 
 /// The files of an upload that are parts, superseded ones too, in no order.
-fn files(dir: &Path) -> Result<Vec<(u32, u128, String, PathBuf)>, S3Error> {
+fn files(dir: &Path) -> Result<Vec<Part>, S3Error> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => no_such_upload(),
         _ => S3Error::io("reading the parts of an upload", &error),
@@ -204,13 +231,13 @@ fn files(dir: &Path) -> Result<Vec<(u32, u128, String, PathBuf)>, S3Error> {
 /// The parts of an upload by number: of each the one that was committed last.
 fn current(dir: &Path) -> Result<Vec<Part>, S3Error> {
     let mut files = files(dir)?;
-    files.sort_unstable();
+    files.sort_unstable_by_key(|part| (part.number, part.committed));
     let mut parts: Vec<Part> = Vec::with_capacity(files.len());
-    for (number, committed, etag, path) in files {
-        if parts.last().is_some_and(|part| part.number == number) {
+    for file in files {
+        if parts.last().is_some_and(|part| part.number == file.number) {
             parts.pop();
         }
-        parts.push(Part { number, committed, etag, path, size: 0 });
+        parts.push(file);
     }
     for part in &mut parts {
         part.size = fs::metadata(&part.path)

@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, Method};
 
+use crate::acl;
 use crate::error::{Code, S3Error};
 use crate::request::Query;
 
@@ -71,7 +72,14 @@ pub const OPERATIONS: &[Operation] = &[
     has("HeadBucket", "HEAD", Bucket, &[], &[]),
     has("DeleteBucket", "DELETE", Bucket, &[], &[]),
     has("GetBucketLocation", "GET", Bucket, &["location"], &[]),
-    has("ListObjects", "GET", Bucket, &[], &["prefix", "delimiter", "marker", "max-keys", "encoding-type"]),
+    has(
+        "ListObjects",
+        "GET",
+        Bucket,
+        &[],
+        // The last three are where S3 sends the browser after a form upload; they ask for nothing.
+        &["prefix", "delimiter", "marker", "max-keys", "encoding-type", "bucket", "key", "etag"],
+    ),
     has(
         "ListObjectsV2",
         "GET",
@@ -79,6 +87,14 @@ pub const OPERATIONS: &[Operation] = &[
         &["list-type"],
         &["prefix", "delimiter", "continuation-token", "start-after", "max-keys", "encoding-type", "fetch-owner"],
     ),
+    has(
+        "ListObjectVersions",
+        "GET",
+        Bucket,
+        &["versions"],
+        &["prefix", "delimiter", "key-marker", "version-id-marker", "max-keys", "encoding-type"],
+    ),
+    has("GetBucketVersioning", "GET", Bucket, &["versioning"], &[]),
     has("DeleteObjects", "POST", Bucket, &["delete"], &[]),
     has(
         "ListMultipartUploads",
@@ -100,52 +116,53 @@ pub const OPERATIONS: &[Operation] = &[
     copies("UploadPartCopy", &["uploadId", "partNumber"]),
     has("CompleteMultipartUpload", "POST", Object, &["uploadId"], &[]),
     has("AbortMultipartUpload", "DELETE", Object, &["uploadId"], &[]),
+    has("GetObjectAttributes", "GET", Object, &["attributes"], &["versionId"]),
     has("ListParts", "GET", Object, &["uploadId"], &["max-parts", "part-number-marker", "encoding-type"]),
-    lacks("GetBucketVersioning", "GET", Bucket, &["versioning"]),
+    has("GetObjectAcl", "GET", Object, &["acl"], &["versionId"]),
+    has("PutObjectAcl", "PUT", Object, &["acl"], &["versionId"]),
+    has("GetBucketAcl", "GET", Bucket, &["acl"], &[]),
+    has("PutBucketAcl", "PUT", Bucket, &["acl"], &[]),
+    // Nothing of these is set here, and that is what is answered.
+    has("GetBucketTagging", "GET", Bucket, &["tagging"], &[]),
+    has("GetBucketPolicy", "GET", Bucket, &["policy"], &[]),
+    has("GetBucketPolicyStatus", "GET", Bucket, &["policyStatus"], &[]),
+    has("GetBucketCors", "GET", Bucket, &["cors"], &[]),
+    has("GetBucketLifecycleConfiguration", "GET", Bucket, &["lifecycle"], &[]),
+    has("GetBucketWebsite", "GET", Bucket, &["website"], &[]),
+    has("GetBucketNotificationConfiguration", "GET", Bucket, &["notification"], &[]),
+    has("GetBucketLogging", "GET", Bucket, &["logging"], &[]),
+    has("GetBucketReplication", "GET", Bucket, &["replication"], &[]),
+    has("GetBucketRequestPayment", "GET", Bucket, &["requestPayment"], &[]),
+    has("GetBucketAccelerateConfiguration", "GET", Bucket, &["accelerate"], &[]),
+    has("GetBucketOwnershipControls", "GET", Bucket, &["ownershipControls"], &[]),
+    has("GetPublicAccessBlock", "GET", Bucket, &["publicAccessBlock"], &[]),
+    has("GetObjectLockConfiguration", "GET", Bucket, &["object-lock"], &[]),
+    has("DeletePublicAccessBlock", "DELETE", Bucket, &["publicAccessBlock"], &[]),
+    has("DeleteBucketPolicy", "DELETE", Bucket, &["policy"], &[]),
+    has("DeleteBucketCors", "DELETE", Bucket, &["cors"], &[]),
+    has("DeleteBucketTagging", "DELETE", Bucket, &["tagging"], &[]),
+    has("DeleteBucketLifecycle", "DELETE", Bucket, &["lifecycle"], &[]),
+    has("DeleteBucketWebsite", "DELETE", Bucket, &["website"], &[]),
+    has("DeleteBucketReplication", "DELETE", Bucket, &["replication"], &[]),
+    has("Preflight of a bucket", "OPTIONS", Bucket, &[], &[]),
+    has("Preflight of an object", "OPTIONS", Object, &[], &[]),
     lacks("PutBucketVersioning", "PUT", Bucket, &["versioning"]),
-    lacks("ListObjectVersions", "GET", Bucket, &["versions"]),
-    lacks("GetObjectAttributes", "GET", Object, &["attributes"]),
-    lacks("GetObjectAcl", "GET", Object, &["acl"]),
-    lacks("PutObjectAcl", "PUT", Object, &["acl"]),
-    lacks("GetBucketAcl", "GET", Bucket, &["acl"]),
-    lacks("PutBucketAcl", "PUT", Bucket, &["acl"]),
-    lacks("GetBucketTagging", "GET", Bucket, &["tagging"]),
     lacks("PutBucketTagging", "PUT", Bucket, &["tagging"]),
-    lacks("DeleteBucketTagging", "DELETE", Bucket, &["tagging"]),
     lacks("GetBucketEncryption", "GET", Bucket, &["encryption"]),
     lacks("PutBucketEncryption", "PUT", Bucket, &["encryption"]),
     lacks("DeleteBucketEncryption", "DELETE", Bucket, &["encryption"]),
-    lacks("GetBucketPolicy", "GET", Bucket, &["policy"]),
     lacks("PutBucketPolicy", "PUT", Bucket, &["policy"]),
-    lacks("DeleteBucketPolicy", "DELETE", Bucket, &["policy"]),
-    lacks("GetBucketPolicyStatus", "GET", Bucket, &["policyStatus"]),
-    lacks("GetBucketCors", "GET", Bucket, &["cors"]),
     lacks("PutBucketCors", "PUT", Bucket, &["cors"]),
-    lacks("DeleteBucketCors", "DELETE", Bucket, &["cors"]),
-    lacks("GetBucketLifecycleConfiguration", "GET", Bucket, &["lifecycle"]),
     lacks("PutBucketLifecycleConfiguration", "PUT", Bucket, &["lifecycle"]),
-    lacks("DeleteBucketLifecycle", "DELETE", Bucket, &["lifecycle"]),
-    lacks("GetBucketWebsite", "GET", Bucket, &["website"]),
     lacks("PutBucketWebsite", "PUT", Bucket, &["website"]),
-    lacks("DeleteBucketWebsite", "DELETE", Bucket, &["website"]),
-    lacks("GetBucketNotificationConfiguration", "GET", Bucket, &["notification"]),
     lacks("PutBucketNotificationConfiguration", "PUT", Bucket, &["notification"]),
-    lacks("GetBucketLogging", "GET", Bucket, &["logging"]),
     lacks("PutBucketLogging", "PUT", Bucket, &["logging"]),
-    lacks("GetBucketReplication", "GET", Bucket, &["replication"]),
     lacks("PutBucketReplication", "PUT", Bucket, &["replication"]),
-    lacks("DeleteBucketReplication", "DELETE", Bucket, &["replication"]),
-    lacks("GetBucketRequestPayment", "GET", Bucket, &["requestPayment"]),
     lacks("PutBucketRequestPayment", "PUT", Bucket, &["requestPayment"]),
-    lacks("GetBucketAccelerateConfiguration", "GET", Bucket, &["accelerate"]),
     lacks("PutBucketAccelerateConfiguration", "PUT", Bucket, &["accelerate"]),
-    lacks("GetBucketOwnershipControls", "GET", Bucket, &["ownershipControls"]),
     lacks("PutBucketOwnershipControls", "PUT", Bucket, &["ownershipControls"]),
     lacks("DeleteBucketOwnershipControls", "DELETE", Bucket, &["ownershipControls"]),
-    lacks("GetPublicAccessBlock", "GET", Bucket, &["publicAccessBlock"]),
     lacks("PutPublicAccessBlock", "PUT", Bucket, &["publicAccessBlock"]),
-    lacks("DeletePublicAccessBlock", "DELETE", Bucket, &["publicAccessBlock"]),
-    lacks("GetObjectLockConfiguration", "GET", Bucket, &["object-lock"]),
     lacks("PutObjectLockConfiguration", "PUT", Bucket, &["object-lock"]),
     lacks("GetObjectLegalHold", "GET", Object, &["legal-hold"]),
     lacks("PutObjectLegalHold", "PUT", Object, &["legal-hold"]),
@@ -160,10 +177,11 @@ pub const OPERATIONS: &[Operation] = &[
 
 /// `x-amz-` headers that are honoured, or that ask for nothing of the storage. Ends in `*`: any that begin so.
 const HEADERS: &[&str] = &[
-    "x-amz-acl",                        // only values that give nobody else access, see below
-    "x-amz-bucket-object-lock-enabled", // only false
-    "x-amz-object-ownership",           // only BucketOwnerEnforced
-    "x-amz-checksum-*", // the caller checks what its client sent; the storage's own check is Content-MD5
+    "x-amz-acl",                         // only values that give nobody else access, see acl.rs
+    "x-amz-bucket-object-lock-enabled",  // only false
+    "x-amz-object-ownership",            // only BucketOwnerEnforced
+    "x-amz-bypass-governance-retention", // there is no retention to get past
+    "x-amz-checksum-*",
     "x-amz-content-sha256", // part of the signature; not the streaming forms, whose body is framed
     "x-amz-copy-source",
     "x-amz-copy-source-if-*",
@@ -171,10 +189,15 @@ const HEADERS: &[&str] = &[
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",
+    "x-amz-if-match-last-modified-time", // of DeleteObject only
+    "x-amz-if-match-size",               // the same
     "x-amz-meta-*",
+    "x-amz-max-parts",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
+    "x-amz-object-attributes",
     "x-amz-optional-object-attributes",
+    "x-amz-part-number-marker",
     "x-amz-request-payer",
     "x-amz-sdk-*",
     "x-amz-security-token",
@@ -225,6 +248,7 @@ pub(crate) fn route(
 }
 
 fn check_headers(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+    acl::check_headers(headers)?;
     for (name, value) in headers {
         let name = name.as_str();
         if !name.starts_with("x-amz-") {
@@ -237,9 +261,9 @@ fn check_headers(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Err
         let value = value.as_bytes();
         let honoured = listed
             && match name {
-                "x-amz-acl" => [&b"private"[..], b"bucket-owner-full-control", b"bucket-owner-read"].contains(&value),
                 "x-amz-bucket-object-lock-enabled" => value.eq_ignore_ascii_case(b"false"),
                 "x-amz-object-ownership" => value == b"BucketOwnerEnforced",
+                "x-amz-if-match-last-modified-time" | "x-amz-if-match-size" => operation.name == "DeleteObject",
                 "x-amz-content-sha256" => !value.starts_with(b"STREAMING-"),
                 _ => true,
             };
@@ -285,24 +309,31 @@ mod tests {
         for (method, key, query, header, expected) in [
             ("GET", "k", "x-id=GetObject&X-Amz-Date=1", None, Ok("GetObject")),
             ("GET", "k", "surprise", None, refused),
-            ("GET", "k", "acl", None, refused),
+            ("GET", "k", "acl", None, Ok("GetObjectAcl")),
+            ("GET", "", "publicAccessBlock", None, Ok("GetPublicAccessBlock")),
+            ("PUT", "", "publicAccessBlock", None, refused),
             ("GET", "k", "tagging&acl", None, refused),
-            ("GET", "", "versions", None, refused),
+            ("GET", "", "versions&prefix=a", None, Ok("ListObjectVersions")),
+            ("PUT", "", "versioning", None, refused),
             ("GET", "", "list-type=2&prefix=a", None, Ok("ListObjectsV2")),
             ("GET", "", "list-type=2&marker=a", None, refused),
             ("PUT", "k", "", Some(("x-amz-server-side-encryption", "AES256")), refused),
-            ("PUT", "k", "", Some(("x-amz-acl", "public-read")), refused),
+            ("PUT", "k", "", Some(("x-amz-acl", "public-read")), Err(Code::AccessControlListNotSupported)),
             ("PUT", "k", "", Some(("x-amz-acl", "private")), Ok("PutObject")),
             ("PUT", "k", "", Some(("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")), refused),
+            ("POST", "", "delete", Some(("x-amz-bypass-governance-retention", "true")), Ok("DeleteObjects")),
             ("PUT", "k", "", Some(("x-amz-object-lock-mode", "GOVERNANCE")), refused),
             ("PUT", "k", "", Some(("x-amz-write-offset-bytes", "1")), refused),
+            ("PUT", "k", "", Some(("x-amz-if-match-size", "1")), refused),
+            ("DELETE", "k", "", Some(("x-amz-if-match-size", "1")), Ok("DeleteObject")),
             ("PUT", "k", "", Some(("x-amz-copy-source", "b/k")), Ok("CopyObject")),
             ("PUT", "k", "uploadId=1&partNumber=1", Some(("x-amz-copy-source", "b/k")), Ok("UploadPartCopy")),
             ("PUT", "k", "uploadId=1&partNumber=1", None, Ok("UploadPart")),
             ("PUT", "k", "uploadId=1", None, refused),
             ("POST", "", "", None, refused),
             ("PATCH", "k", "", None, refused),
-            ("OPTIONS", "k", "", None, refused),
+            ("OPTIONS", "k", "", None, Ok("Preflight of an object")),
+            ("OPTIONS", "k", "surprise", None, refused),
         ] {
             assert_eq!(route(method, key, query, header), expected, "{method} {key} {query} {header:?}");
         }

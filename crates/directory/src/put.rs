@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use http::header::ETAG;
 use http::{HeaderValue, Response, StatusCode};
+use layout::RECORD;
 
+use crate::checksum::Checksum;
 use crate::conditions::WriteConditions;
 use crate::error::{Answer, S3Error};
-use crate::layout::RECORD;
 use crate::record::{Attributes, Record};
 use crate::request::Call;
 use crate::storage::{Staged, Storage};
@@ -26,30 +27,36 @@ pub(crate) async fn object(storage: Arc<Storage>, call: Call) -> Answer {
         blocking(move || commit::check(&storage, &bucket, &key, &conditions)).await?;
     }
     let staging = Arc::clone(&storage);
+    let checks = expected.checksum.of_object();
+    let early = checks.clone();
     let target = bucket.clone();
     let received = receive(body, &expected, move || {
         must_exist(&staging, &target)?;
-        Sink::object(staging.stage())
+        Ok(Sink::object(staging.stage())?.with(&early))
     })
     .await?;
 
-    let etag = blocking(move || {
-        let Received { sink, rest } = received;
+    let record = blocking(move || {
+        let Received { sink, rest, trailers } = received;
         let mut sink = if let Some(sink) = sink {
             sink
         } else {
             must_exist(&storage, &bucket)?;
-            Sink::object(storage.stage())?
+            Sink::object(storage.stage())?.with(&checks)
         };
         sink.write(&rest)?;
-        let (staged, md5, size) = sink.finish(|md5, size| expected.check(md5, size))?;
-        let etag = hex::encode(md5);
-        let record = Record::new(&key, etag.clone(), size, attributes);
+        let (staged, written) = sink.finish(|written| expected.check(written, trailers.as_ref()))?;
+        let record = Record::new(&key, hex::encode(written.md5), written.size, attributes)
+            .with_checksum(written.checksums.into_iter().next().map(Checksum::of_object));
         place(&storage, &bucket, staged, &record, &conditions)?;
-        Ok(etag)
+        Ok(record)
     })
     .await?;
-    Ok(with_etag(answer::status(StatusCode::OK), &etag))
+    let mut answer = with_etag(answer::status(StatusCode::OK), &record.etag);
+    if let Some(checksum) = &record.checksum {
+        checksum.show(0, answer.headers_mut());
+    }
+    Ok(answer)
 }
 
 /// Completes a staged object directory with its record and commits it.

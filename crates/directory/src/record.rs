@@ -7,11 +7,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use http::header::{HeaderName, HeaderValue};
+use layout::{DATA, RECORD};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::{Checksum, PARTS};
 use crate::error::{S3Error, no_such_bucket, no_such_key};
-use crate::layout::{DATA, RECORD};
 use crate::storage::Storage;
 use crate::walk::Found;
 
@@ -57,13 +58,31 @@ pub(crate) struct Record {
     /// Of a multipart object: runs of parts with the same size, as (bytes, number of parts).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) parts: Vec<(u64, u32)>,
+    /// None in records that are older than checksums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checksum: Option<Checksum>,
 }
 
 impl Record {
     /// The record of a version that is committed now.
     pub(crate) fn new(key: &str, etag: String, size: u64, attributes: Attributes) -> Self {
         let modified = time::OffsetDateTime::now_utc().unix_timestamp();
-        Self { version: VERSION, key: key.to_owned(), etag, size, modified, attributes, parts: Vec::new() }
+        Self {
+            version: VERSION,
+            key: key.to_owned(),
+            etag,
+            size,
+            modified,
+            attributes,
+            parts: Vec::new(),
+            checksum: None,
+        }
+    }
+
+    /// The same record with a checksum.
+    pub(crate) fn with_checksum(mut self, checksum: Option<Checksum>) -> Self {
+        self.checksum = checksum;
+        self
     }
 
     /// The same record with the sizes of its parts, in order.
@@ -118,6 +137,14 @@ fn unknown(version: u32) -> S3Error {
 pub(crate) struct Opened {
     pub(crate) record: Record,
     pub(crate) data: File,
+    dir: OwnedFd,
+}
+
+impl Opened {
+    /// The checksums of the parts, one after the other; empty where there are none.
+    pub(crate) fn of_parts(&self) -> Result<Vec<u8>, S3Error> {
+        of_parts(&self.dir, &self.record)
+    }
 }
 
 /// Opens bytes and record of one version. `NoSuchBucket` and `NoSuchKey` mean that it is known not to exist.
@@ -131,8 +158,29 @@ pub(crate) fn open(storage: &Storage, bucket: &str, key: &str) -> Result<Opened,
                 record.size
             )));
         }
-        Ok(Some(Opened { record, data }))
+        Ok(Some(Opened { record, data, dir }))
     })
+}
+
+/// Reads the record, and the checksums of the parts where there are any: one after the other.
+pub(crate) fn read_with_parts(storage: &Storage, bucket: &str, key: &str) -> Result<(Record, Vec<u8>), S3Error> {
+    consistent(storage, bucket, key, |dir, record| {
+        let values = of_parts(&dir, &record)?;
+        Ok(Some((record, values)))
+    })
+}
+
+/// The checksums of an object's parts; empty where there are none.
+fn of_parts(dir: &OwnedFd, record: &Record) -> Result<Vec<u8>, S3Error> {
+    let Some(checksum) = record.checksum.as_ref().filter(|_| record.part_count() > 0) else { return Ok(Vec::new()) };
+    let mut values = Vec::new();
+    if let Some(mut file) = open_in(dir, PARTS)? {
+        file.read_to_end(&mut values).map_err(|error| S3Error::io("reading the checksums of parts", &error))?;
+    }
+    if !values.is_empty() && values.len() != checksum.algorithm.value_len() * record.part_count() as usize {
+        return Err(S3Error::damaged("The checksums of this object's parts are not as many as its parts."));
+    }
+    Ok(values)
 }
 
 /// Reads the record alone.

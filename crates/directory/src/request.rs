@@ -2,11 +2,11 @@
 
 use http::header::{AsHeaderName, HeaderMap};
 use http::request::Parts;
+use layout::MAX_KEY;
 use percent_encoding::percent_decode_str;
 
 use crate::Body;
 use crate::error::{Code, S3Error, invalid_argument};
-use crate::layout::MAX_KEY;
 use crate::record::{Attributes, keep};
 
 /// Headers that are stored with an object and given back, beside `x-amz-meta-*`.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::{OpenError, layout};
+use crate::OpenError;
 
 /// The layout that this program writes and reads.
 const LAYOUT: u32 = 1;
@@ -83,9 +83,7 @@ impl Storage {
 
     /// Where the keys of a bucket are. Its existence is the bucket's.
     pub(crate) fn objects(&self, bucket: &str) -> PathBuf {
-        let mut path = self.bucket(bucket);
-        path.push("objects");
-        path
+        layout::objects_dir(&self.root, bucket)
     }
 
     pub(crate) fn uploads(&self, bucket: &str) -> PathBuf {

@@ -22,7 +22,10 @@ pub(crate) async fn get(storage: Arc<Storage>, call: Call) -> Answer {
     let mut xml = Writer::new();
     xml.root("Tagging");
     xml.open("TagSet");
-    for (name, value) in &record.attributes.tags {
+    // By their keys: as a set, they have no order of their own.
+    let mut tags: Vec<_> = record.attributes.tags.iter().collect();
+    tags.sort();
+    for (name, value) in tags {
         xml.open("Tag");
         xml.text("Key", name);
         xml.text("Value", value);

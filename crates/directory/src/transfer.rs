@@ -11,15 +11,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use checksums::{Algorithm, Hasher};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
+use layout::DATA;
 use md5::{Digest, Md5};
 use tokio::task::JoinHandle;
 
+use crate::checksum::{Declared, Value};
 use crate::error::{Code, S3Error};
-use crate::layout::DATA;
 use crate::request::text;
 use crate::storage::Staged;
 use crate::{Body, answer};
@@ -52,7 +54,16 @@ pub(crate) struct Sink {
     staged: Staged,
     file: File,
     md5: Md5,
+    checks: Vec<(Algorithm, Hasher)>,
     size: u64,
+}
+
+/// What was written into a [`Sink`].
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) md5: [u8; 16],
+    pub(crate) checksums: Vec<Value>,
+    pub(crate) size: u64,
 }
 
 impl Sink {
@@ -72,13 +83,27 @@ impl Sink {
     fn at(staged: Staged, path: PathBuf) -> Result<Self, S3Error> {
         let file = File::options().write(true).create_new(true).open(path);
         let file = file.map_err(|error| S3Error::io("storing an object", &error))?;
-        Ok(Self { staged, file, md5: Md5::new(), size: 0 })
+        Ok(Self { staged, file, md5: Md5::new(), checks: Vec::new(), size: 0 })
+    }
+
+    /// The same, and these checksums are computed.
+    pub(crate) fn with(mut self, checks: &[Algorithm]) -> Self {
+        self.checks = checks.iter().map(|algorithm| (*algorithm, Hasher::new(*algorithm))).collect();
+        self
+    }
+
+    /// Whether nothing but a checksum by this algorithm is computed.
+    pub(crate) fn computes_only(&self, algorithm: Algorithm) -> bool {
+        matches!(self.checks.as_slice(), [(only, _)] if *only == algorithm)
     }
 
     /// Hashes and writes.
     pub(crate) fn write(&mut self, batch: &[Bytes]) -> Result<(), S3Error> {
         for frame in batch {
             self.md5.update(frame);
+            for (_, hasher) in &mut self.checks {
+                hasher.update(frame);
+            }
             self.size += frame.len() as u64;
         }
         let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|frame| IoSlice::new(frame)).collect();
@@ -96,15 +121,16 @@ impl Sink {
         if copied == length { Ok(()) } else { Err(short()) }
     }
 
-    /// Has the hash of what was written, and the size, checked, and syncs the file. Returns what was staged, too.
+    /// Has what was written checked, and syncs the file. Returns what was staged, too.
     pub(crate) fn finish(
         self,
-        check: impl FnOnce(&[u8; 16], u64) -> Result<(), S3Error>,
-    ) -> Result<(Staged, [u8; 16], u64), S3Error> {
-        let md5 = self.md5.finalize().into();
-        check(&md5, self.size)?;
+        check: impl FnOnce(&Written) -> Result<(), S3Error>,
+    ) -> Result<(Staged, Written), S3Error> {
+        let checksums = self.checks.into_iter().map(|(algorithm, hasher)| (algorithm, hasher.finish())).collect();
+        let written = Written { md5: self.md5.finalize().into(), checksums, size: self.size };
+        check(&written)?;
         self.file.sync_all().map_err(|error| S3Error::io("storing an object", &error))?;
-        Ok((self.staged, md5, self.size))
+        Ok((self.staged, written))
     }
 }
 
@@ -126,10 +152,11 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
 pub(crate) struct Expected {
     pub(crate) length: u64,
     md5: Option<[u8; 16]>,
+    pub(crate) checksum: Declared,
 }
 
 impl Expected {
-    /// `Content-Length`, or the known size of the body, and `Content-MD5`.
+    /// `Content-Length`, or the known size of the body, `Content-MD5`, and `x-amz-checksum-*`.
     pub(crate) fn of(headers: &HeaderMap, body: &Body) -> Result<Self, S3Error> {
         let length = match text(headers, CONTENT_LENGTH)? {
             Some(length) => length.parse().ok(),
@@ -138,11 +165,16 @@ impl Expected {
         let length = length.ok_or_else(|| {
             S3Error::new(Code::MissingContentLength, "You must provide the Content-Length HTTP header.")
         })?;
-        Ok(Self { length, md5: content_md5(headers)? })
+        Ok(Self { length, md5: content_md5(headers)?, checksum: Declared::of(headers)? })
     }
 
     /// `IncompleteBody` or `BadDigest` if this is not what came.
-    pub(crate) fn check(&self, md5: &[u8; 16], size: u64) -> Result<(), S3Error> {
+    pub(crate) fn check(&self, written: &Written, trailers: Option<&HeaderMap>) -> Result<(), S3Error> {
+        self.check_md5(&written.md5, written.size)?;
+        self.checksum.verify(&written.checksums, trailers)
+    }
+
+    fn check_md5(&self, md5: &[u8; 16], size: u64) -> Result<(), S3Error> {
         if size != self.length {
             return Err(S3Error::new(
                 Code::IncompleteBody,
@@ -176,6 +208,7 @@ pub(crate) struct Received {
     /// `None` if the rest is all.
     pub(crate) sink: Option<Sink>,
     pub(crate) rest: Vec<Bytes>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// Takes a body in. `open` makes the sink as soon as there is more than one batch.
@@ -184,10 +217,10 @@ pub(crate) async fn receive(
     expected: &Expected,
     open: impl FnOnce() -> Result<Sink, S3Error> + Send + 'static,
 ) -> Result<Received, S3Error> {
-    let mut left = expected.length;
-    let (first, mut more) = gather(&mut body, &mut left).await?;
+    let (mut left, mut trailers) = (expected.length, None);
+    let (first, mut more) = gather(&mut body, &mut left, &mut trailers).await?;
     if !more {
-        return Ok(Received { sink: None, rest: first });
+        return Ok(Received { sink: None, rest: first, trailers });
     }
     let mut writing: JoinHandle<Result<Sink, S3Error>> = tokio::task::spawn_blocking(move || {
         let mut sink = open()?;
@@ -195,12 +228,12 @@ pub(crate) async fn receive(
         Ok(sink)
     });
     loop {
-        let (gathered, sink) = tokio::join!(gather(&mut body, &mut left), &mut writing);
+        let (gathered, sink) = tokio::join!(gather(&mut body, &mut left, &mut trailers), &mut writing);
         let mut sink = joined(sink)?;
         let batch;
         (batch, more) = gathered?;
         if !more {
-            return Ok(Received { sink: Some(sink), rest: batch });
+            return Ok(Received { sink: Some(sink), rest: batch, trailers });
         }
         writing = tokio::task::spawn_blocking(move || {
             sink.write(&batch)?;
@@ -210,14 +243,24 @@ pub(crate) async fn receive(
 }
 
 /// The next batch, and whether there may be more after it.
-async fn gather(body: &mut Body, left: &mut u64) -> Result<(Vec<Bytes>, bool), S3Error> {
+async fn gather(
+    body: &mut Body,
+    left: &mut u64,
+    trailers: &mut Option<HeaderMap>,
+) -> Result<(Vec<Bytes>, bool), S3Error> {
     let mut batch = Vec::new();
     let mut size = 0;
     while size < BATCH {
         match body.frame().await {
             None => return Ok((batch, false)),
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let data = match frame.into_data() {
+                    Ok(data) => data,
+                    Err(frame) => {
+                        *trailers = frame.into_trailers().ok().or(trailers.take());
+                        continue;
+                    }
+                };
                 *left = left.checked_sub(data.len() as u64).ok_or_else(|| {
                     S3Error::new(Code::IncompleteBody, "The request body has more bytes than its Content-Length says.")
                 })?;
@@ -253,8 +296,8 @@ pub(crate) async fn receive_document(headers: &HeaderMap, mut body: Body, limit:
         }
     }
     let length = document.len() as u64;
-    let expected = Expected { length: declared.unwrap_or(length), md5 };
-    expected.check(&Md5::digest(&document).into(), length)?;
+    let expected = Expected { length: declared.unwrap_or(length), md5, checksum: Declared::default() };
+    expected.check_md5(&Md5::digest(&document).into(), length)?;
     Ok(document)
 }
 
@@ -292,8 +335,11 @@ impl FileBody {
         self.next = if length == 0 {
             Next::End
         } else {
+            // Allocated here and not by whichever thread reads: the C library keeps an arena for each thread that
+            // allocates, and those of a few dozen readers hold twice the memory of what is on its way.
+            let chunk = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
             Next::Reading(tokio::task::spawn_blocking(move || {
-                read_chunk(&file, offset, length).map(|chunk| (chunk, file))
+                read_into(chunk, &file, offset, length).map(|chunk| (chunk, file))
             }))
         };
         self.offset += length;
@@ -343,8 +389,13 @@ impl http_body::Body for FileBody {
 
 /// Exactly `length` bytes at `offset`; a file that ends before is an error, never a short chunk.
 pub(crate) fn read_chunk(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
+    read_into(Vec::new(), file, offset, length)
+}
+
+/// The same into an empty buffer.
+fn read_into(mut chunk: Vec<u8>, file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
-    let mut chunk = Vec::with_capacity(length);
+    chunk.reserve_exact(length);
     while chunk.len() < length {
         let at = offset + chunk.len() as u64;
         match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut chunk), at) {

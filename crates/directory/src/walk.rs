@@ -18,10 +18,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use layout::{Entry, decode_entry};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 use rustix::io::Errno;
-
-use crate::layout::{self, Entry, decode_entry};
 
 /// Names of one folder that are kept in memory; when they are used up, the folder is read again for the next ones.
 const KEPT: usize = 2048;

@@ -40,6 +40,12 @@ impl Writer {
         self.out.push('>');
     }
 
+    /// An element whose kind stands in an attribute, as that of a grantee.
+    pub(crate) fn open_typed(&mut self, name: &str, kind: &str) {
+        let space = "http://www.w3.org/2001/XMLSchema-instance";
+        self.out.extend(["<", name, " xmlns:xsi=\"", space, "\" xsi:type=\"", kind, "\">"]);
+    }
+
     pub(crate) fn close(&mut self, name: &str) {
         self.out.push_str("</");
         self.out.push_str(name);

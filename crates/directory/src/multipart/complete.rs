@@ -1,15 +1,16 @@
 //! `CompleteMultipartUpload`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
+use layout::DATA;
 use md5::{Digest, Md5};
 
 use super::{Part, current, hold, remove};
+use crate::checksum::{self, Claim, PARTS, Value};
 use crate::conditions::{WriteConditions, unquote};
-use crate::error::{Answer, Code, S3Error, invalid_argument};
-use crate::layout::DATA;
+use crate::error::{Answer, Code, S3Error};
 use crate::put::place;
 use crate::record::Record;
 use crate::request::Call;
@@ -29,8 +30,7 @@ const MAX_DOCUMENT: usize = MAX_PARTS * 512;
 pub(crate) async fn complete(storage: Arc<Storage>, call: Call) -> Answer {
     let id = call.query.get("uploadId").unwrap_or_default().to_owned();
     let conditions = WriteConditions::of_write(&call.headers)?;
-    let announced = call.header("x-amz-mp-object-size")?.map(str::parse::<u64>).transpose();
-    let announced = announced.map_err(|_| invalid_argument("x-amz-mp-object-size must be a number of bytes."))?;
+    let claim = Claim::of(&call.headers)?;
     let Call { bucket, key, headers, body, .. } = call;
     let document = receive_document(&headers, body, MAX_DOCUMENT).await?;
     let named = named_parts(&Element::parse(&document, "CompleteMultipartUpload")?)?;
@@ -39,17 +39,19 @@ pub(crate) async fn complete(storage: Arc<Storage>, call: Call) -> Answer {
         let held = hold(&storage, &bucket, &key, &id, false)?;
         let parts = choose(&named, current(&held.dir)?)?;
         let size = parts.iter().map(|part| part.size).sum();
-        if announced.is_some_and(|announced| announced != size) {
-            return Err(S3Error::new(
-                Code::InvalidRequest,
-                format!("The parts have {size} bytes; x-amz-mp-object-size says otherwise."),
-            ));
-        }
+        let kept = held.upload.choice.kept();
+        let (checksum, of_parts) =
+            checksum::join(kept, parts.iter().map(|part| (part.checksums.as_slice(), part.size))).unzip();
+        claim.check(kept, checksum.as_ref(), u32::try_from(parts.len()).unwrap_or(u32::MAX), size)?;
         // Before the parts are joined; what counts is the check at the commit.
         commit::check(&storage, &bucket, &key, &conditions)?;
         let staged = join(&storage, &parts)?;
+        if let Some(values) = of_parts {
+            keep_of_parts(&staged, &values)?;
+        }
         let record = Record::new(&key, etag(&parts)?, size, held.upload.attributes.clone())
-            .with_parts(parts.iter().map(|part| part.size));
+            .with_parts(parts.iter().map(|part| part.size))
+            .with_checksum(checksum);
         place(&storage, &bucket, staged, &record, &conditions)?;
         remove(&storage, &bucket, &held)?;
         Ok((bucket, record))
@@ -61,22 +63,41 @@ pub(crate) async fn complete(storage: Arc<Storage>, call: Call) -> Answer {
     xml.text("Bucket", &bucket);
     xml.text("Key", &record.key);
     xml.text("ETag", &format!("\"{}\"", record.etag));
+    if let Some(checksum) = &record.checksum {
+        checksum.write(record.part_count(), &mut xml);
+    }
     xml.close("CompleteMultipartUploadResult");
     Ok(answer::xml(xml.finish()))
 }
 
-/// Numbers and `ETag`s as the client names them: in ascending order, each once.
-fn named_parts(document: &Element) -> Result<Vec<(u32, String)>, S3Error> {
-    let mut named: Vec<(u32, String)> = Vec::new();
+/// Writes the checksums of the parts beside the bytes, and syncs them.
+fn keep_of_parts(staged: &Staged, values: &[u8]) -> Result<(), S3Error> {
+    let failed = |error: io::Error| S3Error::io("storing the checksums of parts", &error);
+    let mut file = File::options().write(true).create_new(true).open(staged.path().join(PARTS)).map_err(failed)?;
+    file.write_all(values).map_err(failed)?;
+    file.sync_all().map_err(failed)
+}
+
+/// A part as the client names it.
+struct Named {
+    number: u32,
+    etag: String,
+    checksums: Vec<Value>,
+}
+
+/// The parts as the client names them: in ascending order, each once.
+fn named_parts(document: &Element) -> Result<Vec<Named>, S3Error> {
+    let mut named: Vec<Named> = Vec::new();
     for part in document.all("Part") {
         let number = part.required("PartNumber")?.trim().parse().map_err(|_| malformed())?;
-        if named.last().is_some_and(|(last, _)| number <= *last) {
+        if named.last().is_some_and(|last| number <= last.number) {
             return Err(S3Error::new(
                 Code::InvalidPartOrder,
                 "The list of parts was not in ascending order. Parts must be ordered by part number.",
             ));
         }
-        named.push((number, unquote(part.required("ETag")?).to_ascii_lowercase()));
+        let etag = unquote(part.required("ETag")?).to_ascii_lowercase();
+        named.push(Named { number, etag, checksums: checksum::named(part) });
     }
     if named.is_empty() || named.len() > MAX_PARTS {
         return Err(malformed());
@@ -85,13 +106,16 @@ fn named_parts(document: &Element) -> Result<Vec<(u32, String)>, S3Error> {
 }
 
 /// The parts that are named, if they are there, are the ones meant, and are large enough.
-fn choose(named: &[(u32, String)], uploaded: Vec<Part>) -> Result<Vec<Part>, S3Error> {
+fn choose(named: &[Named], uploaded: Vec<Part>) -> Result<Vec<Part>, S3Error> {
     let mut uploaded = uploaded.into_iter();
     let mut chosen: Vec<Part> = Vec::with_capacity(named.len());
-    for (number, etag) in named {
+    for Named { number, etag, checksums } in named {
+        let meant = |part: &Part| {
+            part.number == *number && part.etag == *etag && checksums.iter().all(|one| part.checksums.contains(one))
+        };
         // Both are in ascending order.
         match uploaded.find(|part| part.number >= *number) {
-            Some(part) if part.number == *number && part.etag == *etag => chosen.push(part),
+            Some(part) if meant(&part) => chosen.push(part),
             _ => {
                 return Err(S3Error::new(
                     Code::InvalidPart,
@@ -130,7 +154,7 @@ fn join(storage: &Arc<Storage>, parts: &[Part]) -> Result<Staged, S3Error> {
     for part in parts {
         sink.append(&File::open(&part.path).map_err(failed)?, 0, part.size)?;
     }
-    let (staged, ..) = sink.finish(|_, _| Ok(()))?;
+    let (staged, _) = sink.finish(|_| Ok(()))?;
     Ok(staged)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{RECORD, Upload, current, folder, read};
 use crate::answer;
+use crate::checksum::write_values;
 use crate::conditions::iso_date;
 use crate::error::{Answer, Code, S3Error, no_such_upload};
 use crate::list::{common_prefix, encode, named_owner};
@@ -59,12 +60,14 @@ pub(crate) async fn parts(storage: Arc<Storage>, call: Call) -> Answer {
         xml.text("EncodingType", "url");
     }
     xml.value("IsTruncated", truncated);
+    upload.choice.write(&mut xml);
     for part in &parts {
         xml.open("Part");
         xml.value("PartNumber", part.number);
         xml.text("LastModified", &iso_date(i64::try_from(part.committed / 1_000_000_000).unwrap_or(i64::MAX)));
         xml.text("ETag", &format!("\"{}\"", part.etag));
         xml.value("Size", part.size);
+        write_values(&part.checksums, &mut xml);
         xml.close("Part");
     }
     xml.close("ListPartsResult");
@@ -147,6 +150,7 @@ pub(crate) async fn uploads(storage: Arc<Storage>, call: Call) -> Answer {
                 named_owner(&mut xml, "Owner");
                 xml.text("StorageClass", upload.attributes.storage_class.as_deref().unwrap_or("STANDARD"));
                 xml.text("Initiated", &iso_date(upload.initiated));
+                upload.choice.write(&mut xml);
                 xml.close("Upload");
             }
             Entry::Group(prefix) => {

@@ -51,6 +51,9 @@ async fn names_that_are_no_bucket_names_are_refused() {
         let reply = client.send("PUT", &format!("/{name}/key"), &[], "x").await;
         assert_eq!(reply.code(), "InvalidBucketName", "{name}");
     }
+    for name in ["a.-b", "a-.b"] {
+        assert_eq!(client.send("PUT", &format!("/{name}"), &[], "").await.code(), "InvalidBucketName", "{name}");
+    }
     assert_eq!(client.send("GET", "/", &[], "").await.all("Name"), Vec::<String>::new());
 }
 

@@ -106,3 +106,36 @@ async fn folders_that_a_crash_left_empty_are_in_no_listing() {
     assert_eq!(client.list("bucket", "delimiter=/", 10).await, (vec![], vec!["b/".to_owned()]));
     assert_eq!(client.list("bucket", "", 1).await.0, ["b/1"]);
 }
+
+#[tokio::test]
+async fn every_object_has_one_version_and_pages_of_versions_go_on_where_they_ended() {
+    let home = Home::new();
+    let client = with_keys(&home, &KEYS).await;
+    for (delimiter, expected) in [("", &KEYS[..]), ("/", &["a", "a-b", "a/", "a0", "b/", "c", "é"])] {
+        let (mut seen, mut markers) = (Vec::new(), String::new());
+        loop {
+            let uri = format!("/bucket?versions&max-keys=2&delimiter={delimiter}{markers}");
+            let page = client.send("GET", &uri, &[], "").await;
+            let mut names = page.all("Key");
+            assert_eq!(page.all("VersionId"), vec!["null"; names.len()]);
+            assert_eq!(page.all("IsLatest"), vec!["true"; names.len()]);
+            names.extend(
+                page.all("CommonPrefixes").iter().map(|group| group.replace("<Prefix>", "").replace("</Prefix>", "")),
+            );
+            names.sort();
+            seen.extend(names);
+            if page.one("IsTruncated") == "false" {
+                break;
+            }
+            let version = page.all("NextVersionIdMarker").pop().map(|id| format!("&version-id-marker={id}"));
+            markers = format!("&key-marker={}{}", page.one("NextKeyMarker"), version.unwrap_or_default());
+        }
+        assert_eq!(seen, expected);
+    }
+    let page = client.send("GET", "/bucket?versions&version-id-marker=null", &[], "").await;
+    assert_eq!((page.status.as_u16(), page.one("Code")), (400, "InvalidArgument".to_owned()));
+    let missing = client.send("GET", "/nowhere?versions", &[], "").await;
+    assert_eq!((missing.status.as_u16(), missing.one("Code")), (404, "NoSuchBucket".to_owned()));
+    let versioning = client.send("GET", "/bucket?versioning", &[], "").await;
+    assert_eq!((versioning.status.as_u16(), versioning.all("Status").len()), (200, 0));
+}

@@ -1,7 +1,9 @@
 //! The storage as its caller sees it: requests in, responses and files out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod acl;
 mod buckets;
+mod checksums;
 mod client;
 mod copies;
 mod crash;
