@@ -3,14 +3,16 @@
 //! ```text
 //! log::init ──▶ tracing events, one line each, to standard error; the newest of our own in memory, `recent`
 //! Registry  ──▶ metrics, prefix `sealgate_`, units in the name
-//! listener  ──▶ /metrics /healthz /readyz on an address of their own
+//! probes    ──▶ /metrics /healthz /readyz
+//! http      ──▶ the server under these and under consoles and REST interfaces
 //! ```
 
-pub mod listener;
+pub mod http;
 pub mod log;
+pub mod probes;
 pub mod recent;
 
-pub use listener::{Health, router, serve};
+pub use probes::{Health, router};
 /// The registry of one service; make it with [`registry`].
 pub use prometheus_client::registry::Registry;
 

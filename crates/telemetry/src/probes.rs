@@ -1,6 +1,5 @@
-//! `/metrics`, `/healthz` and `/readyz` on a listener of their own.
+//! `/metrics`, `/healthz` and `/readyz`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,8 +9,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Is the service ready for work, and if not, why not; asked at each `/readyz`, so it must be cheap.
 pub type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -29,13 +26,6 @@ pub fn router(registry: Arc<Registry>, ready: Health) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .with_state(Shared { registry, ready })
-}
-
-/// Serves a router until `stop` is cancelled; its handlers can ask for the peer's address.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
