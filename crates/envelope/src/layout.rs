@@ -17,6 +17,9 @@ pub const MAX_FOOTER: u64 = MAX_PARTS as u64 * (TABLE_ENTRY_LEN as u64 + MAX_PAR
 /// How much of an object's end is worth reading first: the whole footer of all objects of up to some 300 parts.
 pub const FOOTER_GUESS: u64 = 16 * 1024;
 
+/// No stored object is shorter, in bytes: an empty segment behind its header, and the least footer.
+pub const MIN_STORED: u64 = PART_HEADER_LEN as u64 + TAG_LEN as u64 + crate::footer::MIN_FOOTER;
+
 /// Length in bytes of the header in front of each part.
 pub(crate) const PART_HEADER_LEN: usize = 60;
 /// Length in bytes of a part's entry in the footer: number, plaintext length, salt.

@@ -56,7 +56,7 @@ pub use footer::{Footer, FooterRead, SealedFooter};
 pub use header::Header;
 pub use keys::{DataKey, KEY_LEN, Kek, Salt};
 pub use layout::{
-    FOOTER_GUESS, MAX_FOOTER, MAX_PARTS, MAX_PLAINTEXT, MIN_PART, Part, SEGMENT_SIZE, padded_stored_len,
+    FOOTER_GUESS, MAX_FOOTER, MAX_PARTS, MAX_PLAINTEXT, MIN_PART, MIN_STORED, Part, SEGMENT_SIZE, padded_stored_len,
     part_stored_len, plaintext_len_of_padded,
 };
 pub use metadata::{MAGIC, Metadata, MetadataForm, UserMetadata, begins_with_magic, is_reserved};

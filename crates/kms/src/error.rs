@@ -112,6 +112,9 @@ pub enum KeyError {
     /// The passphrase does not open it (or the file is damaged, which looks the same).
     #[error("the passphrase does not open the key")]
     WrongPassphrase,
+    /// The passphrase of a copy has so many bytes, which are too few or too many.
+    #[error("the passphrase has {0} bytes; a copy of a key is encrypted under one of 12 to 1024")]
+    Passphrase(usize),
     /// Encrypted with an algorithm that is not supported, or with a cost that no honest tool writes.
     #[error(
         "the encryption of the key is not supported ({0}); convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW"

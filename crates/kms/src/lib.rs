@@ -1,7 +1,7 @@
 //! Key management services: who can make and open the key-encryption keys (KEKs) under which data keys are wrapped.
 //!
 //! ```text
-//! operator's PEM ──pem──▶ RsaKey ──┐ many versions, one active
+//! operator's PEM ◀──pem──▶ RsaKey ─┐ many versions, one active
 //!                                  ▼
 //!                   Provider::Rsa(RsaKms)        a configured KMS, named by its KmsId
 //!                      │        ▲
@@ -15,8 +15,8 @@
 //! private key, and only if it was made by someone who holds it: see [`record`].
 //!
 //! Everything about RSA is computation and therefore synchronous; callers on an async runtime move it to a blocking
-//! thread. The methods of [`Provider`] are `async`, since other kinds of KMS are a network away: a new kind is one file
-//! and one variant of [`Provider`], nothing else.
+//! thread. The methods of [`Provider`] are `async`, since other kinds of KMS are a network away: here a new kind is
+//! one file and one variant of [`Provider`]; `docs/ARCHITECTURE.md` says what else is.
 
 mod error;
 mod pem;

@@ -1,13 +1,16 @@
-//! From what operators keep in files to one checked RSA key in PKCS#8.
+//! From what operators keep in files to one checked RSA key in PKCS#8, and back.
 //!
 //! Read are PKCS#1 (`RSA PRIVATE KEY`), PKCS#8 (`PRIVATE KEY`) and encrypted PKCS#8 (`ENCRYPTED PRIVATE KEY`, PBES2 with
 //! PBKDF2 or scrypt). Text around the blocks and other blocks beside the key, such as its certificate, do no harm.
+//! Written is encrypted PKCS#8 alone: PBES2 with PBKDF2 (HMAC-SHA-256) and AES-256-CBC, which every OpenSSL since 1.0 reads.
 
 use base64::Engine as _;
 use pkcs8::der::Decode as _;
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::pem::LineEnding;
 use pkcs8::pkcs5::EncryptionScheme;
-use pkcs8::pkcs5::pbes2::Kdf;
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
+use pkcs8::{EncryptedPrivateKeyInfo, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use zeroize::Zeroizing;
 
@@ -19,6 +22,8 @@ const MAX_PEM: usize = 64 * 1024;
 /// Costs beyond these stem from no honest tool, and would keep a core busy for minutes.
 const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+/// What OWASP asks of PBKDF2 with HMAC-SHA-256 (Password Storage Cheat Sheet).
+const PBKDF2_ROUNDS: u32 = 600_000;
 
 /// The RSA private key in the first private-key block of `pem`.
 pub(crate) fn read(pem: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::PrivateKey, KeyError> {
@@ -44,6 +49,28 @@ pub(crate) fn read(pem: &[u8], passphrase: Option<&Passphrase>) -> Result<rsa::P
         }
     }
     Err(refusal)
+}
+
+/// A key in PKCS#8 as PEM that only the passphrase opens, by [`read`] and by OpenSSL.
+pub(crate) fn write(pkcs8: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, KeyError> {
+    let length = passphrase.expose().len();
+    if !(Passphrase::MIN..=Passphrase::MAX).contains(&length) {
+        return Err(KeyError::Passphrase(length));
+    }
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    for random in [&mut salt, &mut iv] {
+        aws_lc_rs::rand::fill(random).map_err(|_| KeyError::Crypto("no randomness"))?;
+    }
+    let failed = |_| KeyError::Crypto("encrypting a key");
+    let scheme = Parameters::generate_pbkdf2_sha256_aes256cbc(PBKDF2_ROUNDS, &salt, iv).map_err(failed)?;
+    let sealed = scheme.encrypt(passphrase.expose(), pkcs8).map_err(failed)?;
+    let failed = |_| KeyError::Crypto("encoding PEM");
+    let info = EncryptedPrivateKeyInfo {
+        encryption_algorithm: scheme.into(),
+        encrypted_data: OctetStringRef::new(&sealed).map_err(failed)?,
+    };
+    let document = SecretDocument::encode_msg(&info).map_err(failed)?;
+    document.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).map_err(failed)
 }
 
 /// One PEM block, and what follows it in the file.

@@ -10,7 +10,7 @@ use crate::secret::KekBytes;
 /// The built-in RSA provider, as records, JSON and the command line spell it.
 pub const RSA: &str = "rsa";
 
-/// A configured KMS. A new kind is one file and one variant here.
+/// A configured KMS.
 pub enum Provider {
     /// The built-in one: RSA keys that the operator uploaded. Its calls compute; run them on a blocking thread.
     Rsa(RsaKms),

@@ -42,6 +42,8 @@ pub struct Passphrase(Vec<u8>);
 impl Passphrase {
     /// The longest passphrase that is accepted, in bytes.
     pub const MAX: usize = 1024;
+    /// The shortest passphrase under which a copy of a key is given out, in bytes.
+    pub const MIN: usize = 12;
 
     /// Takes the bytes as they are. Whoever reads a file cuts the final line break, see [`Passphrase::from_file`].
     pub fn new(bytes: Vec<u8>) -> Self {

@@ -134,3 +134,29 @@ fn an_encryption_that_would_keep_a_core_busy_for_minutes_is_refused_before_it_st
     let refused = refusal(pem.as_bytes(), Some(&passphrase()));
     assert_eq!(refused, KeyError::UnsupportedEncryption("2147483647 rounds of PBKDF2".into()));
 }
+
+#[test]
+fn a_copy_of_a_key_opens_with_its_passphrase_alone_and_never_says_the_same_twice() {
+    let key = RsaKey::from_pem(zoo!("pkcs1"), None).expect("reads");
+    let passphrase = Passphrase::new("twelve bytes and a \u{fc}".into());
+    let copy = key.to_encrypted_pem(&passphrase).expect("writes");
+    assert!(copy.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{}", &copy[..40]);
+    let read = RsaKey::from_pem(copy.as_bytes(), Some(&passphrase)).expect("reads");
+    assert_eq!(read.fingerprint().to_string(), FINGERPRINT);
+    assert_eq!(refusal(copy.as_bytes(), None), KeyError::PassphraseNeeded);
+    let wrong = Passphrase::new(b"twelve bytes and a u".to_vec());
+    assert_eq!(refusal(copy.as_bytes(), Some(&wrong)), KeyError::WrongPassphrase);
+    assert_ne!(key.to_encrypted_pem(&passphrase).expect("writes"), copy, "the salt is fresh each time");
+}
+
+#[test]
+fn a_copy_of_a_key_needs_a_passphrase_of_a_certain_length() {
+    let key = RsaKey::from_pem(zoo!("pkcs1"), None).expect("reads");
+    for length in [0, 11, 1025] {
+        let refused = key.to_encrypted_pem(&Passphrase::new(vec![b'x'; length])).err();
+        assert_eq!(refused, Some(KeyError::Passphrase(length)));
+    }
+    for length in [12, 1024] {
+        assert!(key.to_encrypted_pem(&Passphrase::new(vec![b'x'; length])).is_ok(), "{length}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::problem::{Code, Problem};
 
 /// Cuts a text into its documents at lines that begin with `---`; these are document marks wherever they stand, also
 /// inside quotes and block texts. A part without content (blank, comments) is dropped, but what stands before the first
-/// mark belongs to the first document.
+/// mark belongs to the first document. A line that is the mark and nothing else belongs to none.
 pub(crate) fn documents(text: &str) -> Vec<Part<'_>> {
     let mut starts = vec![0];
     let mut offset = 0;
@@ -32,6 +32,8 @@ pub(crate) fn documents(text: &str) -> Vec<Part<'_>> {
         .into_iter()
         .filter(|&(start, end)| has_content(&text[start..end]))
         .map(|(start, end)| {
+            let first = text[start..end].split_inclusive('\n').next().unwrap_or_default();
+            let start = if first.trim_end() == "---" { start + first.len() } else { start };
             let lines = text[..start].bytes().filter(|&b| b == b'\n').count();
             Part { text: &text[start..end], lines_before: u32::try_from(lines).unwrap_or(u32::MAX) }
         })
