@@ -137,6 +137,8 @@ pub struct KmsState {
     pub key_versions: u32,
     /// When the newest was made, Unix milliseconds.
     pub newest_key_ms: i64,
+    /// Stored objects that are known to need it; possibly fewer than there are.
+    pub objects: u64,
 }
 
 /// One backend.
@@ -359,6 +361,7 @@ impl TryFrom<wire::KmsState> for KmsState {
             active: sent.active,
             key_versions: sent.key_versions,
             newest_key_ms: error::time_ms("KmsState.newest_key_ms", sent.newest_key_ms)?,
+            objects: error::count("KmsState.objects", sent.objects)?,
         })
     }
 }
@@ -372,6 +375,7 @@ impl From<KmsState> for wire::KmsState {
             active: state.active,
             key_versions: state.key_versions,
             newest_key_ms: state.newest_key_ms,
+            objects: state.objects,
         }
     }
 }

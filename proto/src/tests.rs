@@ -73,6 +73,7 @@ fn report() -> Report {
                 id: "k".into(),
                 provider: "rsa".into(),
                 state: "ready".into(),
+                objects: 11,
                 ..KmsState::default()
             }],
             backends: vec![BackendState { name: "disk".into(), kind: "directory".into(), ..BackendState::default() }],
