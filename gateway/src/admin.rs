@@ -88,7 +88,7 @@ pub struct Admin {
     pub front: Arc<Front>,
     /// Long bodies.
     pub transfers: Transfers,
-    /// The figures of the last hour.
+    /// The figures of the last two days.
     pub recent: Arc<Recent>,
     /// The newest lines of the log.
     pub log: telemetry::recent::Recent,
@@ -184,8 +184,10 @@ fn guarded() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(kms::rotate))
         .routes(routes!(kms::probe))
         .routes(routes!(kms::remove_key))
-        .routes(routes!(buckets::list))
-        .routes(routes!(buckets::show))
+        .routes(routes!(kms::copies::copy))
+        .routes(routes!(kms::copies::backup))
+        .routes(routes!(buckets::list, buckets::create))
+        .routes(routes!(buckets::show, buckets::remove))
         .routes(routes!(buckets::encryption))
         .routes(routes!(buckets::settings))
         .routes(routes!(credentials::list, credentials::add))

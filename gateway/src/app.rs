@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use http::{Method, StatusCode};
+use telemetry::http::Bounds;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,9 @@ fn failed_start(state_dir: &Path) -> Option<FailedStart> {
 
 #[expect(clippy::too_many_lines, reason = "the list of all parts, read once from top to bottom")]
 async fn serve(config: Config, log: telemetry::recent::Recent, stop: CancellationToken) -> anyhow::Result<()> {
-    let Config { region, state_dir, sealing_key, floor, listen, storage, central, first_admin, limits, .. } = config;
+    let Config {
+        region, state_dir, sealing_key, floor, listen, storage, central, first_admin, limits, uploads, ..
+    } = config;
     if let Some(file) = &listen.addresses_file {
         remove(file)?;
     }
@@ -106,8 +109,10 @@ async fn serve(config: Config, log: telemetry::recent::Recent, stop: Cancellatio
         ledger: ledger.clone(),
         uploads: s3::Uploads::default(),
         footers: s3::Footers::default(),
+        work: s3::Work::default(),
         settings: Settings {
             region,
+            domains: listen.s3_domains.clone(),
             system_bucket: storage.system_bucket,
             floor: floor == config::Floor::Encrypt,
             limits: limits.clone(),
@@ -115,7 +120,7 @@ async fn serve(config: Config, log: telemetry::recent::Recent, stop: Cancellatio
     });
     let look = look(&front);
     stats.settle(&look, SETTLE).await;
-    let scan = Scan::new(Arc::clone(&front));
+    let scan = Scan::new(Arc::clone(&front), &uploads);
     scan.start().await;
 
     let uplink = Uplink::new(
@@ -270,9 +275,7 @@ pub async fn enrol(config: Config, token: &str) -> anyhow::Result<()> {
 }
 
 async fn web(listener: TcpListener, router: axum::Router, stop: CancellationToken, name: &'static str) -> &'static str {
-    if let Err(error) = telemetry::serve(listener, router, stop).await {
-        tracing::error!(%error, "{name} failed");
-    }
+    telemetry::http::serve(listener, router, Bounds::default(), stop).await;
     name
 }
 

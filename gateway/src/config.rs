@@ -21,6 +21,8 @@ use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::s3::address::Domains;
+
 use reader::Reader;
 pub use reader::{Mistake, Mistakes};
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub first_admin: FirstAdmin,
     /// Bounds and deadlines.
     pub limits: Limits,
+    /// How long what is kept of multipart uploads.
+    pub uploads: Uploads,
     effective: toml::Table,
 }
 
@@ -95,6 +99,8 @@ pub enum Floor {
 pub struct Listen {
     /// The S3 listener. Port 0: any free port. Default `127.0.0.1:9000`.
     pub s3: SocketAddr,
+    /// Domains below which a bucket may stand in the host of a request. Default none: it is in the path.
+    pub s3_domains: Domains,
     /// REST and console. Default `127.0.0.1:9001`.
     pub admin: SocketAddr,
     /// `/metrics`, `/healthz`, `/readyz`. Default `127.0.0.1:9002`.
@@ -141,6 +147,39 @@ pub struct S3Backend {
     pub path_style: bool,
     /// PEM file of the CAs that sign the service's certificate, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What becomes of requests without a signature. Default `refuse`.
+    pub unsigned: Unsigned,
+    /// Who encrypts where a client asks the service to. Default `gateway`.
+    pub sse: Sse,
+    /// How bodies that are too long to be kept go to the service without TLS. Default `signed`.
+    pub long_bodies: LongBodies,
+}
+
+/// How bodies that are too long to be kept go to a service without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LongBodies {
+    /// In chunks, each of them signed.
+    Signed,
+    /// As they are: nobody notices what is changed on the way.
+    Unchecked,
+}
+
+/// Who encrypts where a client asks for SSE-S3 or SSE-KMS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sse {
+    /// The gateway, and the storage is not asked.
+    Gateway,
+    /// The storage, as it would without a gateway; what else is to be encrypted is sealed all the same.
+    Storage,
+}
+
+/// What becomes of a request without a signature, where no bucket setting allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// It is refused.
+    Refuse,
+    /// It goes to the storage without a signature, and the storage's ACLs and policies decide.
+    Pass,
 }
 
 /// Section `central`. Present when any of its keys is set.
@@ -165,7 +204,7 @@ pub struct FirstAdmin {
     pub secret_key: Option<Secret>,
     /// Token of the admin API; made at random where missing.
     pub token: Option<Secret>,
-    /// Where the credential is written (JSON, mode 0600) when it was made here, instead of to the log.
+    /// Where the credential is written (JSON, mode 0600) when it was made here, instead of to standard output.
     pub file: Option<PathBuf>,
 }
 
@@ -176,10 +215,23 @@ pub struct Limits {
     pub connections: usize,
     /// How long a client may take to send the header of a request. Default 30 s.
     pub header_timeout: Duration,
-    /// How long a client or the storage may pause within a body. Default 60 s.
+    /// How long a client, or the storage within its answer, may pause within a body. Default 60 s.
     pub body_timeout: Duration,
     /// How long requests in flight may take to end after SIGTERM. Default 30 s.
     pub drain: Duration,
+}
+
+/// Section `uploads`.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    /// Between two sweeps of the group for uploads that are over. Default 10 min.
+    pub sweep: Duration,
+    /// How long Complete may be repeated. Default 24 h.
+    pub repeatable: Duration,
+    /// How long the state of an upload is kept that the storage does not know. Default 24 h.
+    pub unknown: Duration,
+    /// Uploads that were begun longer ago are aborted; none: never, as in S3.
+    pub abort_after: Option<Duration>,
 }
 
 impl Config {
@@ -221,6 +273,7 @@ impl Config {
         let central = Central::read(reader);
         let first_admin = FirstAdmin::read(reader);
         let limits = Limits::read(reader);
+        let uploads = Uploads::read(reader);
         Some(Self {
             region: region?,
             state_dir: state_dir?.into(),
@@ -232,6 +285,7 @@ impl Config {
             central,
             first_admin,
             limits: limits?,
+            uploads: uploads?,
             effective: toml::Table::new(),
         })
     }
@@ -257,6 +311,11 @@ impl Listen {
         let admin = reader.parsed("listen.admin", Some("127.0.0.1:9001"), "an address such as 127.0.0.1:9001");
         let metrics = reader.parsed("listen.metrics", Some("127.0.0.1:9002"), "an address such as 127.0.0.1:9002");
         let addresses_file = reader.optional("listen.addresses_file").map(PathBuf::from);
+        let s3_domains =
+            Domains::parse(&reader.optional("listen.s3_domains").unwrap_or_default()).unwrap_or_else(|wrong| {
+                reader.mistake("listen.s3_domains", format!("{wrong:?} is not a domain such as s3.example"));
+                Domains::default()
+            });
         let (s3, admin, metrics): (SocketAddr, SocketAddr, SocketAddr) = (s3?, admin?, metrics?);
         for (path, one, other) in
             [("listen.admin", admin, s3), ("listen.metrics", metrics, s3), ("listen.metrics", metrics, admin)]
@@ -265,7 +324,7 @@ impl Listen {
                 reader.mistake(path, format!("{one} is used by another listener"));
             }
         }
-        Some(Self { s3, admin, metrics, addresses_file })
+        Some(Self { s3, s3_domains, admin, metrics, addresses_file })
     }
 }
 
@@ -325,6 +384,11 @@ impl Backend {
                 }
                 let path_style = reader.parsed(&key("path_style"), Some("true"), "true or false");
                 let ca_file = reader.optional(&key("ca_file")).map(PathBuf::from);
+                let words = [("refuse", Unsigned::Refuse), ("pass", Unsigned::Pass)];
+                let unsigned = reader.word(&key("unsigned"), "refuse", &words);
+                let sse = reader.word(&key("sse"), "gateway", &[("gateway", Sse::Gateway), ("storage", Sse::Storage)]);
+                let words = [("signed", LongBodies::Signed), ("unchecked", LongBodies::Unchecked)];
+                let long_bodies = reader.word(&key("long_bodies"), "signed", &words);
                 Some(Self::S3(Box::new(S3Backend {
                     endpoint: endpoint?,
                     region: region?,
@@ -332,6 +396,9 @@ impl Backend {
                     secret_key: secret_key?,
                     path_style: path_style?,
                     ca_file,
+                    unsigned: unsigned?,
+                    sse: sse?,
+                    long_bodies: long_bodies?,
                 })))
             }
             other => {
@@ -395,6 +462,17 @@ impl Limits {
             body_timeout: body_timeout?,
             drain: drain?,
         })
+    }
+}
+
+impl Uploads {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let second = Duration::from_secs(1);
+        let sweep = reader.duration("uploads.sweep", "10m", second);
+        let repeatable = reader.duration("uploads.repeatable", "24h", second);
+        let unknown = reader.duration("uploads.unknown", "24h", second);
+        let abort_after = reader.optional_duration("uploads.abort_after", second);
+        Some(Self { sweep: sweep?, repeatable: repeatable?, unknown: unknown?, abort_after })
     }
 }
 

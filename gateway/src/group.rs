@@ -26,13 +26,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use document::glob;
 #[cfg(test)]
 pub(crate) use document::tests::empty;
 pub use document::{
-    Action, Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Mapping, Pattern, Refusal, Token,
-    UnixMillis, token_digest,
+    Action, Backup, Bucket, Credential, Document, Floor, FormerPlace, Grant, Identity, KmsEntry, MadeKey, Mapping,
+    Pattern, Refusal, Token, UnixMillis, token_digest,
 };
+pub(crate) use document::{glob, not_made};
 pub use wire::DocumentError;
 use wire::{MAX_SEALED, Revision};
 

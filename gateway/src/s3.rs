@@ -9,6 +9,7 @@
 //! a request is ours, and a request without a signature is refused by [`access`] unless its bucket was opened.
 
 pub mod access;
+pub mod address;
 pub mod checksum;
 pub mod error;
 pub mod guard;
@@ -17,22 +18,29 @@ pub mod operations;
 pub mod range;
 pub mod request;
 
+mod attributes;
 mod bucket_encryption;
 mod buckets;
+mod conditions;
 mod console;
 mod copy;
+mod cors;
 mod delete;
 mod footers;
+mod form;
 mod get;
 mod head;
+mod linger;
 mod list;
 mod multipart;
 mod open;
 mod passthrough;
+mod patience;
 mod prefix;
 mod put;
 mod service;
 mod signed;
+mod stall;
 mod status;
 mod upload;
 mod write;
@@ -68,11 +76,15 @@ pub(crate) use multipart::Ages;
 pub use multipart::Uploads;
 #[cfg(test)]
 pub(crate) use multipart::field as multipart_field;
+pub use patience::Work;
+pub(crate) use put::Sealed;
 pub(crate) use status::ObjectStatus;
 pub use write::mark_of_headers;
 
 /// Read and write buffers of a client's connection, in bytes: small, since there may be a thousand.
 const BUFFER: usize = 64 << 10;
+/// Headers of one request: user metadata of 2 KiB may be a thousand entries. [`BUFFER`] bounds their bytes.
+const HEADERS: usize = 1200;
 
 /// What requests need, shared by all of them.
 pub struct Front {
@@ -92,6 +104,8 @@ pub struct Front {
     pub uploads: multipart::Uploads,
     /// What is known of sealed objects that were read.
     pub footers: Footers,
+    /// Copies and completions at work, which do not end with their clients.
+    pub work: Work,
     /// What the configuration says.
     pub settings: Settings,
 }
@@ -100,6 +114,8 @@ pub struct Front {
 pub struct Settings {
     /// The region that clients are told.
     pub region: String,
+    /// Below which a bucket may stand in the host.
+    pub domains: address::Domains,
     /// Never shown to clients.
     pub system_bucket: String,
     /// Everything is encrypted.
@@ -110,7 +126,14 @@ pub struct Settings {
 
 impl Front {
     /// Sends a request to a storage and counts it, with the bytes that were announced both ways.
-    pub(crate) async fn send(&self, upstream: &Upstream, request: HttpRequest<Body>) -> Result<Response<Body>, Error> {
+    pub(crate) async fn send(
+        &self,
+        upstream: &Upstream,
+        mut request: HttpRequest<Body>,
+    ) -> Result<Response<Body>, Error> {
+        if !upstream.takes_sse() {
+            headers::drop_encryption(request.headers_mut());
+        }
         let sent = request.body().size_hint().exact().unwrap_or_default();
         let result = upstream.call(request).await;
         let (result_word, got) = match &result {
@@ -134,7 +157,7 @@ impl Front {
 /// Serves S3 on `listener` until `stop`; then takes no new connections, and gives requests in flight the configured time.
 pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationToken) {
     let limits = front.settings.limits.clone();
-    let service = service::Service::new(front);
+    let service = service::Service::new(Arc::clone(&front));
     let slots = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     let abort = CancellationToken::new();
@@ -163,10 +186,16 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, stop: CancellationT
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(limits.drain, tasks.wait()).await.is_err() {
+    let ended = async {
+        tasks.wait().await;
+        front.work.ended().await;
+    };
+    if tokio::time::timeout(limits.drain, ended).await.is_err() {
         tracing::warn!(open = tasks.len(), "requests in flight are cut off");
         abort.cancel();
+        front.work.cut_off();
         tasks.wait().await;
+        front.work.ended().await;
     }
 }
 
@@ -179,7 +208,11 @@ fn connection(
     abort: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(BUFFER).half_close(false);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(BUFFER)
+        .max_headers(HEADERS)
+        .half_close(false);
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
@@ -199,6 +232,7 @@ fn connection(
             Ok::<_, std::convert::Infallible>(response)
         }
     });
+    let stream = stall::Stalling::new(stream, limits.body_timeout);
     let serving = http.serve_connection(TokioIo::new(stream), answer);
     async move {
         tokio::pin!(serving);

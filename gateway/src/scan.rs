@@ -23,16 +23,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+use crate::config;
 use crate::s3::{Ages, Front, Tally};
 use crate::state::now_ms;
 use crate::system::Lease;
 
-pub(crate) use buckets::{Due, NamesError, bucket_names, due};
+pub(crate) use buckets::{Due, NamesError, bucket_names, due, due_anywhere};
 
 /// At a start, clients wait at most so long for the count.
 const FIRST_COUNT: Duration = Duration::from_secs(10);
 /// States that one part of a sweep looks at.
 const SWEPT: usize = 1_000;
+/// A sweep that is wanted more often than leases are renewed looks for its lease no more often than this.
+const TICK: Duration = Duration::from_secs(1);
 /// How long an inventory that is asked for waits for the lease.
 const SOON: Duration = Duration::from_secs(2);
 /// HEAD requests of one look: what is beyond them is unknown until the next, which finds these in the ledger.
@@ -104,8 +107,10 @@ pub struct Scan {
 
 impl Scan {
     /// Jobs that are not started.
-    pub fn new(front: Arc<Front>) -> Arc<Self> {
-        Self::with(front, Pace::default())
+    pub fn new(front: Arc<Front>, uploads: &config::Uploads) -> Arc<Self> {
+        let config::Uploads { sweep, repeatable, unknown, abort_after } = *uploads;
+        let ages = Ages { done: repeatable, gone: unknown, open: abort_after, ..Ages::default() };
+        Self::with(front, Pace { sweep, ages, ..Pace::default() })
     }
 
     pub(crate) fn with(front: Arc<Front>, pace: Pace) -> Arc<Self> {
@@ -278,7 +283,7 @@ impl Scan {
         let (mut after, mut unreadable) = (None, 0);
         let mut due = Instant::now() + self.pace.sweep / 10;
         loop {
-            tokio::time::sleep(self.pace.term / 3).await;
+            tokio::time::sleep((self.pace.term / 3).min(self.pace.sweep.max(TICK))).await;
             let held = match lease.hold().await {
                 Ok(held) => held,
                 Err(error) => {

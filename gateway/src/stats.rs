@@ -33,7 +33,7 @@ use crate::state::{FLUSH, State, StateError, boot_id, now_ms};
 use metrics::Metrics;
 
 pub use crate::state::journal::{Count as Cumulative, Fact, Key as CountKey, OTHER, Pending, Seen};
-pub use recent::{POINTS, Recent, STEP_S, Totals};
+pub use recent::{LONG_STEP_S, Recent, STEP_S, Totals};
 pub use settle::Look;
 
 /// Distinct backends, and distinct KMS, that are counted apart.
@@ -214,6 +214,11 @@ impl Stats {
         self.shared.journal.count(key, 1, count.bytes);
     }
 
+    /// Names the local store that counts here; another member has another.
+    pub(crate) fn series(&self) -> Uuid {
+        self.kept().series
+    }
+
     /// Writes down that an object is about to be committed upstream: before the last byte that lets the storage do so.
     pub fn intent(&self, intent: Intent<'_>) -> Pending {
         let key = key(intent.bucket, intent.policy, intent.outcome, Direction::In);
@@ -250,6 +255,11 @@ impl Stats {
     /// Counts a request of a client in the histogram of durations. Both words come from closed lists.
     pub fn request(&self, operation: &'static str, outcome: &'static str, duration: Duration) {
         self.shared.metrics.request(operation, outcome, duration);
+    }
+
+    /// Counts an object of a list of which it could not be told what it is.
+    pub fn unseen_in_list(&self) {
+        self.shared.metrics.unseen_in_lists.inc();
     }
 
     /// Every cumulative count of objects, in the order of the keys.

@@ -9,6 +9,9 @@
 //! body's exact size. **Nothing is committed unless the request's body ends cleanly with that length**: a body that
 //! ends in an error, or is dropped, leaves nothing at the storage. That is what lets a writer hold its last bytes back
 //! until it has verified all of them.
+//!
+//! A body may end in one checksum of itself as a trailer, announced by `x-amz-trailer`: the storage gets it where it can
+//! verify it.
 
 mod http;
 mod quirks;
@@ -17,19 +20,23 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use ::http::{Method, Request, Response, StatusCode, Uri};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config;
 
-pub(crate) use self::http::with_deadline;
+pub(crate) use self::http::{KEPT, WHOLE, with_deadline};
 pub use self::quirks::Quirks;
 pub use directory::Body;
 
 /// What a body's stream may fail with.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// On a request whose body is not to be asked for before the storage said that it takes it, however short it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskFirst;
 
 type Exchange<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, UpstreamError>> + Send + 'a>>;
 
@@ -52,6 +59,26 @@ pub enum UpstreamError {
         backend: String,
         /// Why.
         source: BodyError,
+    },
+    /// The storage got something else than was sent, and stored nothing.
+    #[error(
+        "what was sent to the storage {backend} was changed on its way, or its secret key is another: it answers {code}"
+    )]
+    Changed {
+        /// Name of the backend.
+        backend: String,
+        /// The storage's error code.
+        code: String,
+    },
+    /// The storage takes no bodies in signed chunks, and this one is too long to be signed as a whole. Nothing was sent.
+    #[error(
+        "the storage {backend} takes no bodies in signed chunks, and this one is too long to be signed as a whole: reach \
+         the storage by TLS (backends.{backend}.endpoint), or let long bodies go without a check of their own \
+         (backends.{backend}.long_bodies)"
+    )]
+    SignedChunks {
+        /// Name of the backend.
+        backend: String,
     },
     /// The storage did not answer in time.
     #[error("the storage {backend} did not answer in time")]
@@ -152,6 +179,31 @@ impl Upstream {
         }
     }
 
+    /// The same storage, spoken to as the holder of this access key. A directory knows nobody.
+    #[must_use]
+    pub fn spoken_to_by(&self, access_key: &str, secret_key: &config::Secret) -> Self {
+        match self {
+            Self::Http(http) => Self::Http(http.spoken_to_by(Some((access_key, secret_key)))),
+            Self::Directory { .. } => self.clone(),
+        }
+    }
+
+    /// The same storage, spoken to as nobody, where requests without a signature are for it to judge.
+    pub fn spoken_to_by_nobody(&self) -> Option<Self> {
+        match self {
+            Self::Http(http) if http.passes_unsigned() => Some(Self::Http(http.spoken_to_by(None))),
+            Self::Http(_) | Self::Directory { .. } => None,
+        }
+    }
+
+    /// Whether it is the storage that encrypts where a client asks the service to.
+    pub fn takes_sse(&self) -> bool {
+        match self {
+            Self::Http(http) => http.takes_sse(),
+            Self::Directory { .. } => false,
+        }
+    }
+
     /// Where an S3 service is, without credentials.
     pub fn endpoint(&self) -> Option<String> {
         match self {
@@ -173,6 +225,20 @@ impl Upstream {
         match self {
             Self::Http(http) => http.quirks(),
             Self::Directory { .. } => &quirks::NONE,
+        }
+    }
+
+    /// What is not as it should be with the storage, as far as its answers have shown.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Http(http) if http.refuses_signed_chunks() => Some(format!(
+                "it refuses bodies in signed chunks: bodies up to {} MiB are signed as a whole, longer ones are refused. \
+                 Reach it by TLS (backends.{name}.endpoint), or let long bodies go without a check of their own \
+                 (backends.{name}.long_bodies)",
+                self::http::WHOLE >> 20,
+                name = self.name()
+            )),
+            Self::Http(_) | Self::Directory { .. } => None,
         }
     }
 
@@ -219,16 +285,21 @@ impl Upstream {
 /// A whole body of at most `limit` bytes; `None` if it is longer.
 ///
 /// By hand: the compiler does not find the future of `http_body_util::Limited` `Send` where a handler awaits it.
-pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, BodyError> {
-    let mut collected = bytes::BytesMut::new();
+pub(crate) async fn collect(body: Body, limit: usize) -> Result<Option<Bytes>, BodyError> {
+    Ok(collect_all(body, limit).await?.map(|(bytes, _)| bytes))
+}
+
+/// The same with the trailers behind it.
+async fn collect_all(mut body: Body, limit: usize) -> Result<Option<(Bytes, Option<HeaderMap>)>, BodyError> {
+    let (mut collected, mut trailers) = (bytes::BytesMut::new(), None);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if collected.len() + data.len() > limit {
-            return Ok(None);
+        match frame?.into_data() {
+            Ok(data) if collected.len() + data.len() > limit => return Ok(None),
+            Ok(data) => collected.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
         }
-        collected.extend_from_slice(&data);
     }
-    Ok(Some(collected.freeze()))
+    Ok(Some((collected.freeze(), trailers)))
 }
 
 /// Every backend of the configuration, by name.

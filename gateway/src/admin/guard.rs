@@ -36,6 +36,11 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Whether the token may have copies of keys that were made in place.
+    pub(super) fn may_copy_keys(&self, admin: &Admin) -> bool {
+        admin.group.document().tokens.get(&self.token).is_some_and(|token| token.may_copy_keys)
+    }
+
     /// Whether what let the caller in still does.
     pub(super) fn still_holds(&self, admin: &Admin) -> bool {
         match &self.session {

@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::{Admin, FailedStart, Shared, rfc3339};
+use crate::config::Floor;
 use crate::keys::KmsState;
-use crate::scan::Jobs;
+use crate::scan::{Jobs, due_anywhere};
 use crate::stats::{CountKey, Cumulative};
 use crate::uplink::Status;
 
@@ -51,7 +52,7 @@ pub(super) struct Info {
 /// What is not as it should be with one part of the gateway.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PartTrouble {
-    /// `group`, `kms ID`, `central`, `certificate`, `policies`, `statistics`, `jobs`.
+    /// `group`, `kms`, `kms ID`, `storage NAME`, `central`, `certificate`, `policies`, `statistics`, `jobs`.
     part: String,
     /// What happened and what it means.
     message: String,
@@ -87,13 +88,30 @@ pub(super) fn troubles(admin: &Admin) -> Vec<PartTrouble> {
         tell("group", stale.to_string());
     }
     let document = admin.group.document();
-    for id in document.kms.keys() {
+    for (id, entry) in &document.kms {
         if let Some(KmsState::Broken(reason)) = admin.keys.kms(id) {
             tell(&format!("kms {id}"), reason);
         }
+        let alone = entry.made.iter().filter(|(_, made)| made.backup.is_none());
+        for (key, _) in alone {
+            let message = format!(
+                "key {key} was made in place, and no backup of it is recorded: if it is lost, what was encrypted under it is lost"
+            );
+            tell(&format!("kms {id}"), message);
+        }
+    }
+    let floor = admin.floor == Floor::Encrypt;
+    if document.active_kms.is_none() && due_anywhere(&document, &admin.policies.current(), floor) {
+        let message = "encryption is asked for and no KMS is active: writes that are due are refused until one is added or activated";
+        tell("kms", message.to_owned());
     }
     if let (Some(active), Some(error)) = (&document.active_kms, admin.keys.failing()) {
         tell(&format!("kms {active}"), format!("no new key can be had: {error}"));
+    }
+    for name in admin.upstreams.names() {
+        if let Some(trouble) = admin.upstreams.get(name).and_then(crate::upstream::Upstream::trouble) {
+            tell(&format!("storage {name}"), trouble);
+        }
     }
     let status = admin.uplink.status();
     if let Some(error) = status.error {

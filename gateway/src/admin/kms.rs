@@ -1,18 +1,24 @@
-//! The KMS of the group: add, generate, activate, rotate, probe, remove.
+//! The KMS of the group: add, generate, activate, rotate, probe, remove. Copies of keys are in [`copies`].
 
-use axum::Json;
+pub(super) mod copies;
+
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use ids::KmsId;
 use kms::{KekRecord, Passphrase, Provider, RsaKey, RsaKms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
+use super::guard::Caller;
 use super::problem::{Body, Hidden, Problem, Query};
 use super::{Admin, Shared, rfc3339};
-use crate::group::{Document, KmsEntry, Refusal, now};
+use crate::group::{Document, KmsEntry, MadeKey, Refusal, now};
 use crate::keys::KmsState;
+use copies::{Fresh, KeyBackup, MadeKms};
 
 /// The longest canary that is read.
 const MAX_CANARY: usize = kms::record::MAX_RECORD;
@@ -54,6 +60,10 @@ pub(super) struct Key {
     added: String,
     age_s: u64,
     active: bool,
+    /// It was made in place, so that no operator has a file of it but copies that were given out.
+    made_here: bool,
+    /// Of such a key: that a copy is kept; none where nobody has said so.
+    backup: Option<KeyBackup>,
 }
 
 /// A new KMS from an RSA private key.
@@ -84,6 +94,8 @@ pub(super) struct Generate {
     #[serde(default = "default_bits")]
     bits: u32,
     activate: Option<bool>,
+    /// Give out a copy with the answer, encrypted under it: 12 to 1024 bytes.
+    copy_passphrase: Option<Hidden>,
 }
 
 fn default_bits() -> u32 {
@@ -98,6 +110,8 @@ pub(super) struct Rotate {
     passphrase: Option<Hidden>,
     /// Bits of a key that is made here.
     generate: Option<u32>,
+    /// Of a key that is made here: give out a copy with the answer, encrypted under it: 12 to 1024 bytes.
+    copy_passphrase: Option<Hidden>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -158,31 +172,35 @@ pub(super) async fn add(State(admin): Shared, Body(body): Body<Add>) -> Result<(
     }
     let passphrase = body.passphrase.as_ref().map(|text| Passphrase::new(text.expose().as_bytes().to_vec()));
     let key = read_key(body.pem.expose().as_bytes().to_vec(), passphrase).await?;
-    let kms = add_key(&admin, body.id, key, body.activate, body.replace_key).await?;
+    let kms = add_key(&admin, &body.id, key, BTreeMap::new(), body.activate, body.replace_key).await?;
     Ok((StatusCode::CREATED, kms))
 }
 
-/// Adds a KMS whose RSA key is made here and never leaves the group document, except in a backup.
+/// Adds a KMS whose RSA key is made here. It never leaves the group document, except in a backup of it and in copies that
+/// are encrypted under a passphrase.
 #[utoipa::path(post, path = "/kms/generate", tag = "kms", request_body = Generate,
-    responses((status = 201, body = Kms), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = MadeKms), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn generate(
     State(admin): Shared,
+    Extension(caller): Extension<Caller>,
     Body(body): Body<Generate>,
-) -> Result<(StatusCode, Json<Kms>), Problem> {
-    let pem = generate_key(body.bits).await?;
-    let key = read_key(pem.as_bytes().to_vec(), None).await?;
-    let kms = add_key(&admin, body.id, key, body.activate, false).await?;
-    Ok((StatusCode::CREATED, kms))
+) -> Result<(StatusCode, Json<MadeKms>), Problem> {
+    let Fresh { key, copy, .. } = Fresh::make(body.bits, body.copy_passphrase.as_ref()).await?;
+    let made = BTreeMap::from([(key.fingerprint().to_string(), MadeKey::default())]);
+    let Json(kms) = add_key(&admin, &body.id, key, made, body.activate, false).await?;
+    copies::told(&caller, &body.id, copy.as_ref());
+    Ok((StatusCode::CREATED, Json(MadeKms { kms, copy })))
 }
 
 async fn add_key(
     admin: &Admin,
-    id: KmsId,
+    id: &KmsId,
     key: RsaKey,
+    made: BTreeMap<String, MadeKey>,
     activate: Option<bool>,
     replace_key: bool,
 ) -> Result<Json<Kms>, Problem> {
-    if admin.group.document().kms.contains_key(&id) {
+    if admin.group.document().kms.contains_key(id) {
         return Err(Problem::conflict(format!("there is a KMS {id} already; give another ID, or rotate its key")));
     }
     let added = now();
@@ -192,12 +210,12 @@ async fn add_key(
     admin
         .edit(|document| {
             let state = Zeroizing::new(state.to_vec());
-            document.add_kms(&id, KmsEntry { provider: kind.to_owned(), added, state })?;
-            if activate.unwrap_or(document.active_kms.is_none()) { document.activate_kms(&id) } else { Ok(()) }
+            document.add_kms(id, KmsEntry { provider: kind.to_owned(), added, state, made: made.clone() })?;
+            if activate.unwrap_or(document.active_kms.is_none()) { document.activate_kms(id) } else { Ok(()) }
         })
         .await?;
     tracing::info!(kms = %id, "KMS is added");
-    shown(admin, &id).await
+    shown(admin, id).await
 }
 
 /// Encrypts new objects under this KMS.
@@ -214,17 +232,25 @@ pub(super) async fn activate(State(admin): Shared, Path(id): Path<String>) -> Re
 
 /// Gives a KMS another key, which becomes the active version; the older ones still decrypt.
 #[utoipa::path(post, path = "/kms/{id}/rotate", tag = "kms", params(("id" = String, Path)), request_body = Rotate,
-    responses((status = 200, body = Kms), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = MadeKms), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn rotate(
     State(admin): Shared,
     Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
     Body(body): Body<Rotate>,
-) -> Result<Json<Kms>, Problem> {
+) -> Result<Json<MadeKms>, Problem> {
     let id = kms_id(&id)?;
+    let (mut made, mut copy) = (None, None);
     let (pem, passphrase) = match (body.pem, body.generate) {
-        (Some(pem), None) => (Zeroizing::new(pem.expose().to_owned()), body.passphrase),
-        (None, Some(bits)) if body.passphrase.is_none() => (generate_key(bits).await?, None),
-        _ => return Err(Problem::invalid("give either pem, with its passphrase, or generate")),
+        (Some(pem), None) if body.copy_passphrase.is_none() => {
+            (Zeroizing::new(pem.expose().to_owned()), body.passphrase)
+        }
+        (None, Some(bits)) if body.passphrase.is_none() => {
+            let fresh = Fresh::make(bits, body.copy_passphrase.as_ref()).await?;
+            (made, copy) = (Some(fresh.key.fingerprint().to_string()), fresh.copy);
+            (fresh.pem, None)
+        }
+        _ => return Err(Problem::invalid("give either pem, with its passphrase, or generate, with that of the copy")),
     };
     let passphrase = passphrase.map(|text| Passphrase::new(text.expose().as_bytes().to_vec()));
     let added = now() / 1000;
@@ -243,12 +269,16 @@ pub(super) async fn rotate(
     admin
         .edit(|document| {
             let state = rotated(document)?.state();
-            document.kms_mut(&id)?.state = state;
+            let entry = document.kms_mut(&id)?;
+            entry.state = state;
+            entry.made.extend(made.clone().map(|key| (key, MadeKey::default())));
             Ok(())
         })
         .await?;
     tracing::info!(kms = %id, "key of a KMS is rotated");
-    shown(&admin, &id).await
+    copies::told(&caller, &id, copy.as_ref());
+    let Json(kms) = shown(&admin, &id).await?;
+    Ok(Json(MadeKms { kms, copy }))
 }
 
 /// Wraps and unwraps a fresh KEK and compares.
@@ -321,6 +351,7 @@ pub(super) async fn remove_key(
             let confirmed = query.confirm.as_deref() == Some(fingerprint.as_str());
             if confirmed {
                 entry.state = kms.state();
+                entry.made.remove(&fingerprint);
             }
             Ok(confirmed.then_some(()).ok_or(fingerprint))
         })
@@ -343,11 +374,6 @@ async fn read_key(pem: Vec<u8>, passphrase: Option<Passphrase>) -> Result<RsaKey
     let pem = Zeroizing::new(pem);
     let read = tokio::task::spawn_blocking(move || RsaKey::from_pem(&pem, passphrase.as_ref()));
     Ok(read.await.map_err(|error| Problem::internal(&error))??)
-}
-
-async fn generate_key(bits: u32) -> Result<kms::GeneratedPem, Problem> {
-    let made = tokio::task::spawn_blocking(move || kms::generate_pem(bits));
-    Ok(made.await.map_err(|error| Problem::internal(&error))??)
 }
 
 /// Proves a provider: wrap, unwrap, compare; then a KEK record is stored and opened as it comes back raw. The record
@@ -395,6 +421,8 @@ async fn view(admin: &Admin, document: &Document, id: &KmsId) -> Option<Kms> {
     };
     let key = |key: kms::KeyVersion| Key {
         number: key.number,
+        made_here: entry.made.contains_key(&key.key),
+        backup: entry.made.get(&key.key).and_then(|made| made.backup.as_ref()).map(KeyBackup::from),
         key: key.key,
         bits: key.bits,
         added: rfc3339(key.added_unix_s.saturating_mul(1000)),

@@ -331,7 +331,7 @@ pub(super) async fn upload(
         etag: text("etag").map(|etag| etag.trim_matches('"').to_owned()),
         version_id: text("x-amz-version-id"),
         size,
-        encrypted: head.headers.contains_key("x-amz-server-side-encryption-aws-kms-key-id"),
+        encrypted: head.extensions.get::<crate::s3::Sealed>().is_some(),
     }))
 }
 

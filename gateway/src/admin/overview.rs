@@ -1,4 +1,4 @@
-//! The dashboard: what this gateway did, what is stored, how the parts stand; and the figures of the last hour.
+//! The dashboard: what this gateway did, what is stored, how the parts stand; and the figures of the last two days.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::config::Floor;
 use crate::keys::KmsState;
 use crate::scan::{bucket_names, due};
 use crate::state::now_ms;
-use crate::stats::{POINTS, STEP_S, Totals};
+use crate::stats::{LONG_STEP_S, STEP_S, Totals};
 use crate::uplink;
 use crate::upstream::{Upstream, is_overload, request, uri};
 
@@ -170,6 +170,11 @@ fn outcomes(admin: &Admin) -> Vec<Counted> {
     sums
 }
 
+/// Minutes that are kept by ten seconds.
+const HOUR: u16 = 60;
+/// Minutes that are kept by five minutes: two days.
+const MINUTES: u16 = 2880;
+
 fn time_of(unix_ms: i64) -> String {
     rfc3339(u64::try_from(unix_ms).unwrap_or_default())
 }
@@ -177,8 +182,8 @@ fn time_of(unix_ms: i64) -> String {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
-    /// So many minutes back from now, 1 to 60; 60 where it is missing.
-    minutes: Option<u8>,
+    /// So many minutes back from now, 1 to 2880; 60 where it is missing.
+    minutes: Option<u16>,
 }
 
 /// What was counted over time.
@@ -188,7 +193,9 @@ pub(super) struct Series {
     from: String,
     /// Where the last one ends.
     to: String,
-    /// Seconds of each point.
+    /// Since when there are figures at all: the start of this process.
+    begun: String,
+    /// Seconds of each point: 10 up to an hour, 300 beyond.
     step_s: u64,
     /// Oldest first, without gaps.
     points: Vec<SeriesPoint>,
@@ -203,22 +210,28 @@ pub(super) struct SeriesPoint {
     added: Totals,
 }
 
-/// What this process counted in the last hour, by ten seconds. Kept in memory only: it begins with the process.
+/// What this process counted: in the last hour by ten seconds, in the last 48 hours by five minutes. Kept in memory only:
+/// it begins with the process.
 #[utoipa::path(get, path = "/series", tag = "gateway", params(Span),
     responses((status = 200, body = Series), (status = 400, body = Problem)))]
 pub(super) async fn series(State(admin): Shared, Query(span): Query<Span>) -> Result<Json<Series>, Problem> {
     let minutes = span.minutes.unwrap_or(60);
-    if !(1..=60).contains(&minutes) {
-        return Err(Problem::invalid("minutes must be 1 to 60"));
+    if !(1..=MINUTES).contains(&minutes) {
+        return Err(Problem::invalid(format!("minutes must be 1 to {MINUTES}")));
     }
     let now = now_ms();
-    debug_assert!(POINTS as u64 * STEP_S >= 3600, "an hour is kept");
-    let points = admin.recent.points(now - i64::from(minutes) * 60_000);
-    let step_ms = i64::try_from(STEP_S * 1000).unwrap_or(i64::MAX);
+    let since_ms = now - i64::from(minutes) * 60_000;
+    let (step_s, points) = if minutes <= HOUR {
+        (STEP_S, admin.recent.points(since_ms))
+    } else {
+        (LONG_STEP_S, admin.recent.long_points(since_ms))
+    };
+    let step_ms = i64::try_from(step_s * 1000).unwrap_or(i64::MAX);
     let from = points.first().map_or(now, |point| point.at_ms - step_ms);
     let to = points.last().map_or(now, |point| point.at_ms);
     let points = points.into_iter().map(|point| SeriesPoint { at: time_of(point.at_ms), added: point.added });
-    Ok(Json(Series { from: time_of(from), to: time_of(to), step_s: STEP_S, points: points.collect() }))
+    let begun = time_of(admin.recent.begun_ms());
+    Ok(Json(Series { from: time_of(from), to: time_of(to), begun, step_s, points: points.collect() }))
 }
 
 /// Every storage of the configuration.

@@ -210,7 +210,7 @@ mod tests {
 
     fn document() -> Document {
         let mut document = empty();
-        let token = Token { name: "t".to_owned(), created: 0, digest: token_digest(TOKEN) };
+        let token = Token { name: "t".to_owned(), created: 0, digest: token_digest(TOKEN), may_copy_keys: true };
         document.tokens.insert("t".to_owned(), token);
         document
     }

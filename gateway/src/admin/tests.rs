@@ -1,6 +1,7 @@
 //! The admin interface over a directory, without a network.
 
 mod access;
+mod copies;
 mod figures;
 mod objects;
 
@@ -14,7 +15,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::config::Limits;
 use crate::group::{self, FormerPlace};
-use crate::s3::{Footers, Front, Settings, Uploads};
+use crate::s3::{Footers, Front, Settings, Uploads, Work};
 use crate::sealing::SealingKey;
 use crate::state::State as LocalState;
 use crate::stats::Stats;
@@ -65,8 +66,10 @@ async fn bench() -> Bench {
         ledger: state.ledger(),
         uploads: Uploads::default(),
         footers: Footers::default(),
+        work: Work::default(),
         settings: Settings {
             region: "us-east-1".to_owned(),
+            domains: crate::s3::address::Domains::default(),
             system_bucket: group.system().bucket().to_owned(),
             floor: false,
             limits: Limits { connections: 16, header_timeout: second, body_timeout: second, drain: second },
@@ -80,7 +83,7 @@ async fn bench() -> Bench {
         uplink: Uplink::new(None, &state, policies.clone(), stats.clone(), sealing, hooks),
         policies,
         floor: Floor::None,
-        scan: Scan::new(Arc::clone(&front)),
+        scan: Scan::with(Arc::clone(&front), crate::scan::Pace::default()),
         front,
         transfers: Transfers::new(Duration::from_secs(30), CancellationToken::new()),
         recent: Arc::new(Recent::new(&stats)),
@@ -360,10 +363,15 @@ async fn what_is_wrong_is_shown_and_how_things_stand_with_central() {
     ] {
         assert!(central.get(field).is_some(), "{field} is not in {central}");
     }
+    // Encryption is asked for by a switch, and there is no KMS.
+    bench.admin.edit(|document| document.set_encryption("vault", true, 0)).await.expect("edited");
+    let (_, info) = bench.call(Method::GET, "/info", None).await;
+    assert_eq!(info["troubles"][0]["part"], "kms", "{info}");
     // A KMS whose configuration cannot be read.
     let id: ids::KmsId = "broken".parse().expect("an ID");
     let edit = |document: &mut Document| {
-        let entry = group::KmsEntry { provider: "rsa".to_owned(), added: 0, state: vec![1, 2, 3].into() };
+        let (state, made) = (vec![1, 2, 3].into(), std::collections::BTreeMap::new());
+        let entry = group::KmsEntry { provider: "rsa".to_owned(), added: 0, state, made };
         document.add_kms(&id, entry)?;
         document.activate_kms(&id)
     };

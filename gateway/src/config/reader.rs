@@ -147,10 +147,20 @@ impl Reader {
         value
     }
 
-    /// A duration such as `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
+    /// A duration such as `500ms`, `10s`, `2m`, `1h`, `7d`; a bare number is seconds.
     pub(super) fn duration(&mut self, path: &str, default: &str, least: Duration) -> Option<Duration> {
         let text = self.text(path, Some(default))?;
-        let Some(duration) = parse_duration(&text) else {
+        self.as_duration(path, &text, least)
+    }
+
+    /// A duration that need not be there.
+    pub(super) fn optional_duration(&mut self, path: &str, least: Duration) -> Option<Duration> {
+        let text = self.optional(path)?;
+        self.as_duration(path, &text, least)
+    }
+
+    fn as_duration(&mut self, path: &str, text: &str, least: Duration) -> Option<Duration> {
+        let Some(duration) = parse_duration(text) else {
             self.mistake(path, format!("{text:?} is not a duration such as 500ms, 10s or 2m"));
             return None;
         };
@@ -270,6 +280,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "" | "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)

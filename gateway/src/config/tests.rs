@@ -65,6 +65,17 @@ robot = 1
 }
 
 #[test]
+fn uploads_are_never_aborted_unless_it_says_after_how_long() {
+    let config = load(LEAST, &[], &[]).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(config.uploads.abort_after, None);
+    let config = load(LEAST, &[], &["uploads.abort_after=7d"]).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(config.uploads.abort_after, Some(Duration::from_hours(7 * 24)));
+    for wrong in ["uploads.abort_after=soon", "uploads.abort_after=0", "uploads.repeatable=1ms"] {
+        assert!(load(LEAST, &[], &[wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn secrets_are_masked_in_what_is_printed() {
     let text = format!(
         "{LEAST}[backends.far]\nkind = \"s3\"\nendpoint = \"https://s3.example\"\naccess_key = \"AK\"\nsecret_key = \"hush\"\n\

@@ -4,7 +4,7 @@
 //! Document ─┬─ buckets      name → Bucket      toggle, anonymous reads, mapping …
 //!           ├─ credentials  access key → Credential → grants
 //!           ├─ tokens       id → Token         of the admin API
-//!           ├─ kms          KMS ID → KmsEntry  kind and secret state; one may be active
+//!           ├─ kms          KMS ID → KmsEntry  kind, secret state, copies; one may be active
 //!           ├─ floor        what is encrypted whatever else says
 //!           └─ former_places
 //! ```
@@ -12,6 +12,8 @@
 //! it is run again on a newer document when another member was faster.
 
 mod edits;
+
+pub(crate) use edits::not_made;
 
 use std::collections::BTreeMap;
 
@@ -192,6 +194,16 @@ pub struct Credential {
     pub created: UnixMillis,
     /// What it may do; nothing else.
     pub grants: Vec<Grant>,
+    /// Who its holder is at a backend, by the backend's name; the gateway's own identity elsewhere.
+    pub identities: BTreeMap<String, Identity>,
+}
+
+/// A key of a storage. Whoever may use it there is for the storage to say.
+pub struct Identity {
+    /// Access key ID.
+    pub access_key: String,
+    /// Secret access key.
+    pub secret: Secret,
 }
 
 impl Credential {
@@ -218,6 +230,8 @@ pub struct Token {
     pub created: UnixMillis,
     /// SHA-256 of the token.
     pub digest: [u8; 32],
+    /// May have copies of keys that were made in place.
+    pub may_copy_keys: bool,
 }
 
 /// A configured KMS: what [`kms::Provider::from_state`] needs.
@@ -228,6 +242,26 @@ pub struct KmsEntry {
     pub added: UnixMillis,
     /// Its state, master keys included.
     pub state: Zeroizing<Vec<u8>>,
+    /// Its keys that were made in place, by fingerprint: no operator has a file of theirs but the copies given out.
+    pub made: BTreeMap<String, MadeKey>,
+}
+
+/// What is known of the copies of a key that was made in place.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeKey {
+    /// The last time that somebody said to have kept a copy; none: the key exists here only, as far as is known.
+    pub backup: Option<Backup>,
+}
+
+/// Somebody said to have kept a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// When.
+    pub at: UnixMillis,
+    /// Name of the token that said so.
+    pub by: String,
 }
 
 /// What is encrypted whatever toggles and policies say.
@@ -276,6 +310,11 @@ impl Document {
     /// Is encryption due in this bucket by toggle or floor, or was it ever by any reason that was recorded?
     pub fn ever_due(&self, bucket: &str) -> bool {
         self.floor_covers(bucket) || self.buckets.get(bucket).is_some_and(|b| b.encrypt || b.ever_due.is_some())
+    }
+
+    /// Was it recorded that encrypted objects may lie in this bucket? It is before the first of them is stored.
+    pub fn holds_sealed(&self, bucket: &str) -> bool {
+        self.buckets.get(bucket).is_some_and(|bucket| bucket.ever_due.is_some())
     }
 
     /// The settings of a bucket; the defaults where it has none.

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::document::{Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Pattern, Token, UnixMillis};
+use super::document::{
+    Bucket, Credential, Document, Floor, FormerPlace, Grant, Identity, KmsEntry, MadeKey, Pattern, Token, UnixMillis,
+};
 use crate::config::Secret;
 use crate::sealing::{SealingError, SealingKey};
 
@@ -214,6 +216,16 @@ struct WireCredential {
     admin: bool,
     created: UnixMillis,
     grants: Vec<Grant>,
+    /// Absent where there is none, so that members of before read the document until it is used.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    identities: BTreeMap<String, WireIdentity>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireIdentity {
+    access_key: String,
+    secret: WireSecret,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -222,6 +234,18 @@ struct WireToken {
     name: String,
     created: UnixMillis,
     digest: String,
+    /// Absent: a token of before there was the right, when each could do everything.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    may_copy_keys: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +254,9 @@ struct WireKms {
     provider: String,
     added: UnixMillis,
     state: WireSecret,
+    /// Absent where there is none, as before there were copies: so a document is read by members of before until it is used.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    made: BTreeMap<String, MadeKey>,
 }
 
 /// A secret on its way into or out of the sealed document.
@@ -245,22 +272,29 @@ impl Drop for WireSecret {
 
 impl Body {
     fn from_document(document: &Document) -> Self {
+        let identity = |identity: &Identity| WireIdentity {
+            access_key: identity.access_key.clone(),
+            secret: WireSecret(identity.secret.expose().to_owned()),
+        };
         let credential = |credential: &Credential| WireCredential {
             secret: WireSecret(credential.secret.expose().to_owned()),
             name: credential.name.clone(),
             admin: credential.admin,
             created: credential.created,
             grants: credential.grants.clone(),
+            identities: credential.identities.iter().map(|(name, one)| (name.clone(), identity(one))).collect(),
         };
         let token = |token: &Token| WireToken {
             name: token.name.clone(),
             created: token.created,
             digest: hex::encode(token.digest),
+            may_copy_keys: token.may_copy_keys,
         };
         let kms = |entry: &KmsEntry| WireKms {
             provider: entry.provider.clone(),
             added: entry.added,
             state: WireSecret(STANDARD.encode(&entry.state)),
+            made: entry.made.clone(),
         };
         Self {
             buckets: document.buckets.clone(),
@@ -278,19 +312,26 @@ impl Body {
         let mut credentials = BTreeMap::new();
         for (access_key, wire) in self.credentials {
             let secret = Secret::new(wire.secret.0.clone());
-            let WireCredential { name, admin, created, grants, .. } = wire;
-            credentials.insert(access_key, Credential { secret, name, admin, created, grants });
+            let WireCredential { name, admin, created, grants, identities, .. } = wire;
+            let identity = |wire: WireIdentity| Identity {
+                access_key: wire.access_key.clone(),
+                secret: Secret::new(wire.secret.0.clone()),
+            };
+            let identities = identities.into_iter().map(|(name, wire)| (name, identity(wire))).collect();
+            credentials.insert(access_key, Credential { secret, name, admin, created, grants, identities });
         }
         let mut tokens = BTreeMap::new();
         for (id, wire) in self.tokens {
             let mut digest = [0; 32];
             hex::decode_to_slice(&wire.digest, &mut digest).map_err(|_| format!("digest of token {id}"))?;
-            tokens.insert(id, Token { name: wire.name, created: wire.created, digest });
+            let WireToken { name, created, may_copy_keys, .. } = wire;
+            tokens.insert(id, Token { name, created, digest, may_copy_keys });
         }
         let mut kms = BTreeMap::new();
         for (id, wire) in self.kms {
             let state = Zeroizing::new(STANDARD.decode(&wire.state.0).map_err(|_| format!("state of KMS {id}"))?);
-            kms.insert(id, KmsEntry { provider: wire.provider.clone(), added: wire.added, state });
+            let WireKms { provider, added, made, .. } = wire;
+            kms.insert(id, KmsEntry { provider, added, state, made });
         }
         if let Some(active) = &self.active_kms
             && !kms.contains_key(active)
@@ -336,10 +377,12 @@ pub(super) fn beginning(
         floor: Floor::default(),
         former_places: Vec::new(),
     };
-    let credential = Credential { secret, name: "administrator".into(), admin: true, created: now, grants };
+    let (name, identities) = ("administrator".into(), BTreeMap::new());
+    let credential = Credential { secret, name, admin: true, created: now, grants, identities };
     document.add_credential(access_key, credential)?;
     let digest = super::document::token_digest(token);
-    document.add_token("first", Token { name: "first start".into(), created: now, digest })?;
+    let token = Token { name: "first start".into(), created: now, digest, may_copy_keys: true };
+    document.add_token("first", token)?;
     Ok(document)
 }
 
@@ -356,7 +399,10 @@ mod tests {
         let mapping = super::super::document::Mapping { backend: "far".into(), backing_bucket: "b".into() };
         document.change_bucket("mapped", |bucket| bucket.mapping = Some(mapping)).expect("edits");
         let id: KmsId = "prod".parse().expect("legal");
-        let entry = KmsEntry { provider: "rsa".into(), added: 7, state: Zeroizing::new(vec![0, 255, 1]) };
+        let backup = super::super::document::Backup { at: 8, by: "operator".into() };
+        let made = BTreeMap::from([("sha256:1".to_owned(), MadeKey { backup: Some(backup) })]);
+        let state = Zeroizing::new(vec![0, 255, 1]);
+        let entry = KmsEntry { provider: "rsa".into(), added: 7, state, made: made.clone() };
         document.add_kms(&id, entry).expect("adds");
         document.activate_kms(&id).expect("activates");
         let pattern = Pattern::try_from("pay*".to_owned()).expect("legal");
@@ -376,11 +422,22 @@ mod tests {
         assert_eq!(document.credential("ADMIN").expect("there").secret.expose(), "secret-of-admin");
         assert_eq!(document.token("token"), Some("first"));
         assert_eq!(document.kms[&id].state[..], [0, 255, 1]);
+        assert_eq!(document.kms[&id].made, made);
         assert_eq!(document.active_kms, Some(id));
         assert_eq!(document.former_places, [place]);
         assert!(document.toggled("on") && document.floor_covers("payroll"));
         let copy = read.copy().expect("copies");
         assert!(read.next(copy, 9).expect("encodes").is_none(), "a copy that was not changed is the same");
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_copies_of_keys_reads_and_is_written_as_it_was() {
+        let json = br#"{"buckets":{},"credentials":{},"tokens":{"first":{"name":"n","created":1,"digest":"DIGEST"}},"kms":{"prod":{"provider":"rsa","added":7,"state":"AP8B"}},"active_kms":"prod","kms_flushes":0,"floor":{"encrypt":[]},"former_places":[]}"#;
+        let json = String::from_utf8_lossy(json).replace("DIGEST", &"00".repeat(32));
+        let parsed: Body = serde_json::from_str(&json).expect("reads");
+        let document = parsed.into_document(Uuid::nil(), 1, 0).expect("is valid");
+        assert!(document.tokens["first"].may_copy_keys, "a token of before may do what it could do");
+        assert_eq!(String::from_utf8_lossy(&body(&document).expect("writes")), json);
     }
 
     #[test]
@@ -398,7 +455,8 @@ mod tests {
     #[test]
     fn a_document_beyond_its_bound_is_not_written() {
         let mut document = super::super::document::tests::empty();
-        let entry = KmsEntry { provider: "rsa".into(), added: 0, state: Zeroizing::new(vec![0; MAX_DOCUMENT]) };
+        let state = Zeroizing::new(vec![0; MAX_DOCUMENT]);
+        let entry = KmsEntry { provider: "rsa".into(), added: 0, state, made: BTreeMap::new() };
         document.add_kms(&"prod".parse().expect("legal"), entry).expect("adds");
         assert!(matches!(Revision::first(document), Err(DocumentError::TooLong(_))));
     }

@@ -56,7 +56,12 @@ fn document(revision: u64, configured: &[(&str, &[usize])]) -> Arc<Document> {
     let mut document = group::empty();
     document.revision = revision;
     for (id, keys) in configured {
-        let entry = KmsEntry { provider: "rsa".into(), added: 0, state: rsa(id, keys).state() };
+        let entry = KmsEntry {
+            provider: "rsa".into(),
+            added: 0,
+            state: rsa(id, keys).state(),
+            made: std::collections::BTreeMap::new(),
+        };
         document.add_kms(&id.parse().expect("legal"), entry).expect("adds");
     }
     document.active_kms = configured.first().map(|(id, _)| id.parse().expect("legal"));
@@ -242,7 +247,12 @@ async fn a_forged_record_is_refused_and_asked_about_once_in_a_while() {
 #[tokio::test]
 async fn a_kms_whose_state_cannot_be_read_does_not_keep_the_others_from_working() {
     let mut broken = Arc::into_inner(document(1, &[("prod", &[0])])).expect("the only one");
-    let entry = KmsEntry { provider: "vault".into(), added: 0, state: Zeroizing::new(vec![1, 2, 3]) };
+    let entry = KmsEntry {
+        provider: "vault".into(),
+        added: 0,
+        state: Zeroizing::new(vec![1, 2, 3]),
+        made: std::collections::BTreeMap::new(),
+    };
     broken.add_kms(&"far".parse().expect("legal"), entry).expect("adds");
     let (keys, _) = keys(Options::default());
     keys.configure(&Arc::new(broken)).await;

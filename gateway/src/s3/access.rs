@@ -109,11 +109,16 @@ impl Front {
         if headers::gives_rights_away(&request.headers) {
             self.allow(&document, request, Action::Manage, &request.bucket)?;
         }
-        let place = self.place(&document, &request.bucket)?;
+        let place = self.place_for(request, &document, &request.bucket)?;
+        if matches!(operation, Operation::GetObject | Operation::HeadObject) && !place.upstream.takes_sse() {
+            headers::refuse_encryption(&request.headers)?;
+        }
         if operation.writes() {
             self.writable()?;
         }
-        if operation.data() == Data::Around && self.may_be_due(&document, &request.bucket) {
+        // At the service itself there are no objects.
+        let around = operation.data() == Data::Around && !request.bucket.is_empty();
+        if around && self.may_be_due(&document, &request.bucket) {
             return Err(Error::not_implemented(format!(
                 "{} is not offered in a bucket where encryption may be due.",
                 if operation == Operation::Unknown { "This request" } else { operation.name() }
@@ -125,13 +130,13 @@ impl Front {
     /// Whether the principal of the request may do `action` in `bucket`, which need not be the request's own.
     pub fn allow(&self, document: &Document, request: &Request, action: Action, bucket: &str) -> Result<(), Error> {
         let allowed = match &request.principal {
+            // The storage judges by its own rules, of which nothing of ours is any part.
             Principal::Anonymous => {
-                matches!(action, Action::Read | Action::List)
-                    && matches!(
-                        request.operation,
-                        Operation::GetObject | Operation::HeadObject | Operation::ListObjects | Operation::HeadBucket
-                    )
-                    && document.bucket(bucket).anonymous_reads
+                opened(document, request.operation, action, bucket)
+                    || request.operation.is_for_the_storage()
+                        && self
+                            .place(document, bucket)
+                            .is_ok_and(|place| place.upstream.spoken_to_by_nobody().is_some())
             }
             // Whoever may use the console may give themselves every grant. What is judged all the same are policies.
             Principal::Console => true,
@@ -140,7 +145,17 @@ impl Front {
         if allowed { Ok(()) } else { Err(Error::access_denied("Access Denied")) }
     }
 
-    /// Where a bucket lies. `NoSuchBucket` for what is hidden from clients: the system bucket, and a backing bucket that
+    /// Where a bucket lies, spoken to as whoever asks.
+    pub fn place_for(&self, request: &Request, document: &Document, bucket: &str) -> Result<Place, Error> {
+        let Place { upstream, bucket: backing } = self.place(document, bucket)?;
+        let upstream = match &request.principal {
+            Principal::Anonymous if opened(document, request.operation, request.operation.action(), bucket) => upstream,
+            principal => spoken_to_by(principal, document, &upstream)?,
+        };
+        Ok(Place { upstream, bucket: backing })
+    }
+
+    /// Where a bucket lies, spoken to as the gateway itself. `NoSuchBucket` for what is hidden from clients: the system bucket, and a backing bucket that
     /// has another name for them.
     pub fn place(&self, document: &Document, bucket: &str) -> Result<Place, Error> {
         let hidden = || Error::no_such_bucket("The specified bucket does not exist");
@@ -215,7 +230,7 @@ impl Front {
             source_ip: request.source_ip,
             ..Facts::new(&request.bucket, &request.key)
         };
-        let wish = headers::wishes_encryption(&request.headers)?;
+        let wish = wishes(request, &granted.place)?;
         self.decide(self.begin_decision()?, &granted.document, &facts, wish)
     }
 
@@ -266,8 +281,36 @@ impl Front {
     }
 }
 
+/// Whether the bucket is open to whoever reads in it without a signature; the gateway then reads for them.
+fn opened(document: &Document, operation: Operation, action: Action, bucket: &str) -> bool {
+    matches!(action, Action::Read | Action::List)
+        && matches!(
+            operation,
+            Operation::GetObject | Operation::HeadObject | Operation::ListObjects | Operation::HeadBucket
+        )
+        && document.bucket(bucket).anonymous_reads
+}
+
+/// A storage as this principal speaks to it: by the identity that its credential has there, without one as the gateway
+/// itself, and as nobody where there is no signature.
+pub(super) fn spoken_to_by(principal: &Principal, document: &Document, upstream: &Upstream) -> Result<Upstream, Error> {
+    match principal {
+        Principal::Console => Ok(upstream.clone()),
+        Principal::Anonymous => upstream.spoken_to_by_nobody().ok_or_else(|| Error::access_denied("Access Denied")),
+        Principal::Key(key) => {
+            let identity = document.credential(key).and_then(|credential| credential.identities.get(upstream.name()));
+            Ok(identity.map_or_else(|| upstream.clone(), |one| upstream.spoken_to_by(&one.access_key, &one.secret)))
+        }
+    }
+}
+
+/// Whether the client asks the service to encrypt, and the gateway is that service.
+pub(super) fn wishes(request: &Request, place: &Place) -> Result<bool, Error> {
+    Ok(!place.upstream.takes_sse() && headers::wishes_encryption(&request.headers)?)
+}
+
 /// Whether objects that were sealed for another place may lie in a bucket: it was told their former place.
-fn holds_former_objects(document: &Document, bucket: &str) -> bool {
+pub(super) fn holds_former_objects(document: &Document, bucket: &str) -> bool {
     let mapping = document.buckets.get(bucket).and_then(|settings| settings.mapping.as_ref());
     let backing = mapping.map_or(bucket, |mapping| mapping.backing_bucket.as_str());
     document.former_places.iter().any(|former| former.bucket == backing)

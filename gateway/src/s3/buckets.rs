@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::access::Place;
+use super::access::{Place, spoken_to_by};
 use super::error::{Error, escape};
 use super::headers::client_response;
 use super::request::{Principal, Request};
@@ -21,27 +21,28 @@ const MAX_LIST: usize = 16 << 20;
 
 impl Front {
     pub(super) async fn list_buckets(&self, request: Request) -> Result<Response<Body>, Error> {
-        let Principal::Key(access_key) = &request.principal else {
-            return Err(Error::access_denied("Access Denied"));
-        };
         let document = self.group.document();
-        let Some(credential) = document.credential(access_key) else {
-            return Err(Error::access_denied("Access Denied"));
+        let sees = |bucket: &str| match &request.principal {
+            // Whatever the storage shows to everybody.
+            Principal::Anonymous | Principal::Console => true,
+            Principal::Key(key) => document.credential(key).is_some_and(|credential| credential.sees(bucket)),
         };
         let mut stored: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let home = self.upstreams.home();
-        stored.insert(home.name().to_owned(), self.buckets_of(home).await?);
+        let asked = spoken_to_by(&request.principal, &document, home)?;
+        stored.insert(home.name().to_owned(), self.buckets_of(&asked).await?);
         let mut shown = BTreeMap::new();
         for (name, created) in &stored[home.name()] {
-            if credential.sees(name) && self.place(&document, name).is_ok_and(|place| is_itself(&place, home, name)) {
+            if sees(name) && self.place(&document, name).is_ok_and(|place| is_itself(&place, home, name)) {
                 shown.insert(name.clone(), created.clone());
             }
         }
         let mapped = document.buckets.iter().filter_map(|(name, settings)| Some((name, settings.mapping.as_ref()?)));
-        for (name, mapping) in mapped.filter(|(name, _)| credential.sees(name)) {
+        for (name, mapping) in mapped.filter(|(name, _)| sees(name)) {
             let Some(upstream) = self.upstreams.get(&mapping.backend) else { continue };
             if !stored.contains_key(&mapping.backend) {
-                stored.insert(mapping.backend.clone(), self.buckets_of(upstream).await?);
+                let asked = spoken_to_by(&request.principal, &document, upstream)?;
+                stored.insert(mapping.backend.clone(), self.buckets_of(&asked).await?);
             }
             if let Some(created) = stored[&mapping.backend].get(&mapping.backing_bucket) {
                 shown.insert(name.clone(), created.clone());
@@ -81,11 +82,19 @@ impl Front {
     }
 
     pub(super) async fn head_bucket(&self, request: Request) -> Result<Response<Body>, Error> {
-        let mut response = self.pass(request).await?;
+        let granted = self.grant(&request)?;
+        let due = self.may_be_due(&granted.document, &request.bucket);
+        let mut response = self.pass_granted(request, &granted).await?;
+        // A service says itself where it is, or does not: some clients go there.
         if response.status().is_success()
+            && granted.place.upstream.region().is_none()
             && let Ok(region) = HeaderValue::from_str(&self.settings.region)
         {
             response.headers_mut().insert("x-amz-bucket-region", region);
+        }
+        if due {
+            // Of ciphertext.
+            response.headers_mut().remove("x-rgw-bytes-used");
         }
         Ok(response)
     }
@@ -132,7 +141,8 @@ impl Front {
         let granted = self.grant(&request)?;
         let head = headers::to_storage(&request.headers);
         let response = self.forward(&request, &granted, head, upstream::empty()).await?;
-        if !response.status().is_success() {
+        // Of a service the answer that its clients would have without us: they may sign for any region here.
+        if !response.status().is_success() || granted.place.upstream.region().is_some() {
             let (head, body) = response.into_parts();
             return Ok(client_response(head.status, headers::to_client(&head.headers), body));
         }

@@ -3,14 +3,14 @@
 //! ```text
 //! headers ──▶ Declared ──▶ Verifier ── update(plaintext)* ──▶ finish(trailers) ──▶ Verified values, or a refusal
 //! ```
-//! They are computed over the plaintext. A checksum that was announced and does not come is a refusal too.
+//! They are computed over the plaintext. A checksum that was announced and does not come is a refusal too. What nobody
+//! declared may be computed all the same: an object that is sealed always keeps a checksum of its plaintext.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crc_fast::CrcAlgorithm;
-use envelope::ChecksumAlgorithm;
+use checksums::{Algorithm, Kind};
+use envelope::{ChecksumAlgorithm, ChecksumKind};
 use http::{HeaderMap, HeaderValue};
-use md5::Digest as _;
 
 use super::error::Error;
 
@@ -19,30 +19,89 @@ const PREFIX: &str = "x-amz-checksum-";
 
 /// The header that carries this checksum.
 pub fn header_name(algorithm: ChecksumAlgorithm) -> &'static str {
-    match algorithm {
-        ChecksumAlgorithm::Crc32 => "x-amz-checksum-crc32",
-        ChecksumAlgorithm::Crc32c => "x-amz-checksum-crc32c",
-        ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
-        ChecksumAlgorithm::Sha1 => "x-amz-checksum-sha1",
-        ChecksumAlgorithm::Sha256 => "x-amz-checksum-sha256",
-        ChecksumAlgorithm::Md5 => "content-md5",
-    }
+    named(algorithm).header()
 }
 
 /// The algorithm that S3 calls so, in any case: `CRC32`, `CRC32C`, `CRC64NVME`, `SHA1`, `SHA256`.
 pub fn by_name(name: &str) -> Option<ChecksumAlgorithm> {
-    Some(match name.to_ascii_uppercase().as_str() {
-        "CRC32" => ChecksumAlgorithm::Crc32,
-        "CRC32C" => ChecksumAlgorithm::Crc32c,
-        "CRC64NVME" => ChecksumAlgorithm::Crc64Nvme,
-        "SHA1" => ChecksumAlgorithm::Sha1,
-        "SHA256" => ChecksumAlgorithm::Sha256,
-        _ => return None,
+    Algorithm::by_name(name).map(sealed)
+}
+
+/// S3's name of an algorithm.
+pub fn name_of(algorithm: ChecksumAlgorithm) -> &'static str {
+    named(algorithm).name()
+}
+
+/// S3's name of a kind.
+pub fn kind_name(kind: ChecksumKind) -> &'static str {
+    match kind {
+        ChecksumKind::FullObject => Kind::FullObject.name(),
+        ChecksumKind::Composite => Kind::Composite.name(),
+    }
+}
+
+/// What S3 makes where a client asks for nothing.
+pub const DEFAULT: ChecksumAlgorithm = ChecksumAlgorithm::Crc64Nvme;
+
+/// The algorithm as S3 has it.
+pub fn named(algorithm: ChecksumAlgorithm) -> Algorithm {
+    match algorithm {
+        ChecksumAlgorithm::Crc32 => Algorithm::Crc32,
+        ChecksumAlgorithm::Crc32c => Algorithm::Crc32c,
+        ChecksumAlgorithm::Crc64Nvme => Algorithm::Crc64Nvme,
+        ChecksumAlgorithm::Sha1 => Algorithm::Sha1,
+        ChecksumAlgorithm::Sha256 => Algorithm::Sha256,
+        ChecksumAlgorithm::Md5 => Algorithm::Md5,
+    }
+}
+
+/// The algorithm as the format of sealed objects has it.
+pub fn sealed(algorithm: Algorithm) -> ChecksumAlgorithm {
+    match algorithm {
+        Algorithm::Crc32 => ChecksumAlgorithm::Crc32,
+        Algorithm::Crc32c => ChecksumAlgorithm::Crc32c,
+        Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+        Algorithm::Sha1 => ChecksumAlgorithm::Sha1,
+        Algorithm::Sha256 => ChecksumAlgorithm::Sha256,
+        Algorithm::Md5 => ChecksumAlgorithm::Md5,
+    }
+}
+
+/// The checksum that a client chooses for an upload in parts, with S3's defaults; none: it chooses nothing.
+/// `InvalidRequest` for what S3 refuses.
+pub fn chosen(headers: &HeaderMap) -> Result<Option<(ChecksumAlgorithm, ChecksumKind)>, Error> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let chosen = checksums::choose(text("x-amz-checksum-algorithm"), text("x-amz-checksum-type"))
+        .map_err(|refused| Error::invalid_request(refused.0))?;
+    Ok(chosen.map(|(algorithm, kind)| match kind {
+        Kind::FullObject => (sealed(algorithm), ChecksumKind::FullObject),
+        Kind::Composite => (sealed(algorithm), ChecksumKind::Composite),
+    }))
+}
+
+/// The algorithm that a client wants a copy to have. `InvalidRequest` for one that is none.
+pub fn wished(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, Error> {
+    let Some(name) = headers.get("x-amz-checksum-algorithm") else { return Ok(None) };
+    let algorithm = name.to_str().ok().and_then(by_name);
+    algorithm.map(Some).ok_or_else(|| {
+        Error::invalid_request(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: \
+             [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        )
     })
 }
 
+/// The `ETag` of an object that is made of these parts, as S3 makes it; none where one of theirs is no MD5.
+pub fn etag_of_parts<T: AsRef<str>>(etags: &[T]) -> Option<String> {
+    let mut md5 = Hasher::new(ChecksumAlgorithm::Md5);
+    for etag in etags {
+        md5.update(&hex::decode(etag.as_ref()).ok().filter(|digest| digest.len() == 16)?);
+    }
+    Some(format!("{}-{}", hex::encode(md5.finish()), etags.len()))
+}
+
 fn by_header(name: &str) -> Option<ChecksumAlgorithm> {
-    name.strip_prefix(PREFIX).and_then(by_name)
+    Algorithm::by_header(name).map(sealed)
 }
 
 /// What the client says of its body before it sends it.
@@ -52,9 +111,31 @@ pub struct Declared {
     values: Vec<(ChecksumAlgorithm, Vec<u8>)>,
     /// Announced for the trailer.
     trailing: Option<ChecksumAlgorithm>,
+    /// Computed though nobody says what it must be.
+    computed: Option<ChecksumAlgorithm>,
 }
 
 impl Declared {
+    /// What is known of the source of a copy: its plaintext must be the same.
+    pub fn of_source(sealed: &envelope::Checksums) -> Self {
+        let whole = sealed
+            .object
+            .iter()
+            .filter(|sum| sum.kind == envelope::ChecksumKind::FullObject && sum.algorithm != ChecksumAlgorithm::Md5);
+        Self { values: whole.map(|sum| (sum.algorithm, sum.value.clone())).collect(), ..Self::default() }
+    }
+
+    /// The same, with the checksum that the client wants the copy to have.
+    pub fn with_wished(mut self, headers: &HeaderMap) -> Result<Self, Error> {
+        let wished = wished(headers)?;
+        if let Some(wished) = wished {
+            // Only this one, as S3 does.
+            self.values.retain(|(known, _)| *known == wished);
+            self.computed = self.values.is_empty().then_some(wished);
+        }
+        Ok(self)
+    }
+
     /// Reads the headers. `InvalidDigest` or `InvalidRequest` for what is not well-formed.
     pub fn read(headers: &HeaderMap) -> Result<Self, Error> {
         let mut declared = Self::default();
@@ -95,24 +176,77 @@ impl Declared {
         Ok(declared)
     }
 
+    /// Of a document whose request names the checksums of something else: `Content-MD5` alone.
+    pub fn of_document(headers: &HeaderMap) -> Result<Self, Error> {
+        let md5 = headers.get("content-md5").map(|value| decode(ChecksumAlgorithm::Md5, value)).transpose()?;
+        Ok(Self { values: md5.map(|value| (ChecksumAlgorithm::Md5, value)).into_iter().collect(), ..Self::default() })
+    }
+
     /// The MD5 that the body must have, where the client says so.
     pub fn md5(&self) -> Option<&[u8]> {
         let found = self.values.iter().find(|(algorithm, _)| *algorithm == ChecksumAlgorithm::Md5);
         found.map(|(_, value)| value.as_slice())
     }
 
+    /// Computes this one too, unless it is declared.
+    #[must_use]
+    pub fn with(mut self, algorithm: ChecksumAlgorithm) -> Self {
+        if !self.algorithms().contains(&algorithm) {
+            self.computed = Some(algorithm);
+        }
+        self
+    }
+
+    /// With at least one checksum for an object that keeps its own: the declared one, else that which
+    /// `x-amz-checksum-algorithm` asks for (of a copy), else [`DEFAULT`].
+    #[must_use]
+    pub fn for_object(self, headers: &HeaderMap) -> Self {
+        if !self.algorithms().is_empty() {
+            return self;
+        }
+        let asked = headers.get("x-amz-checksum-algorithm").and_then(|name| by_name(name.to_str().ok()?));
+        self.with(asked.unwrap_or(DEFAULT))
+    }
+
+    /// The one that comes behind the body.
+    pub fn trailing(&self) -> Option<ChecksumAlgorithm> {
+        self.trailing
+    }
+
+    /// Tells a storage in its headers which checksum comes behind a body that goes on as it is.
+    pub fn announce(&self, headers: &mut HeaderMap) {
+        if let Some(algorithm) = self.trailing {
+            headers.insert("x-amz-trailer", HeaderValue::from_static(header_name(algorithm)));
+        }
+    }
+
     /// Every algorithm that is computed, without MD5.
     pub fn algorithms(&self) -> Vec<ChecksumAlgorithm> {
         let values = self.values.iter().map(|(algorithm, _)| *algorithm);
-        values.chain(self.trailing).filter(|algorithm| *algorithm != ChecksumAlgorithm::Md5).collect()
+        let all = values.chain(self.trailing).chain(self.computed);
+        all.filter(|algorithm| *algorithm != ChecksumAlgorithm::Md5).collect()
+    }
+
+    /// Refuses trailers other than the one that was announced, and one that is there twice.
+    pub fn check_trailers(&self, trailers: &HeaderMap) -> Result<(), Error> {
+        let announced = self.trailing.map(header_name);
+        if let Some(name) = trailers.keys().find(|name| Some(name.as_str()) != announced) {
+            return Err(Error::invalid_request(format!("The trailer {name} was not announced.")));
+        }
+        if trailers.len() > 1 {
+            return Err(Error::invalid_request("A trailer is there twice."));
+        }
+        Ok(())
     }
 
     /// Begins the computation.
     pub fn verifier(&self) -> Verifier {
-        let values = self.values.iter().map(|(algorithm, value)| (*algorithm, Some(value.clone())));
-        let trailing = self.trailing.map(|algorithm| (algorithm, None));
+        let values = self.values.iter().map(|(algorithm, value)| (*algorithm, Expected::Value(value.clone())));
+        let trailing = self.trailing.map(|algorithm| (algorithm, Expected::Trailer));
+        let computed = self.computed.map(|algorithm| (algorithm, Expected::Nothing));
         let checks = values
             .chain(trailing)
+            .chain(computed)
             .map(|(algorithm, expected)| Check { algorithm, expected, hasher: Hasher::new(algorithm) })
             .collect();
         Verifier { checks }
@@ -126,7 +260,8 @@ fn decode(algorithm: ChecksumAlgorithm, value: &HeaderValue) -> Result<Vec<u8>, 
         if algorithm == ChecksumAlgorithm::Md5 {
             Error::invalid_digest("The Content-MD5 you specified is not valid.")
         } else {
-            Error::invalid_request(format!("Value for {name} header is invalid."))
+            // S3 says InvalidRequest; Ceph and its test suite say that no body can have such a checksum.
+            Error::bad_digest(format!("Value for {name} header is invalid."))
         }
     })
 }
@@ -138,9 +273,17 @@ pub struct Verifier {
 
 struct Check {
     algorithm: ChecksumAlgorithm,
-    /// None: comes in the trailer.
-    expected: Option<Vec<u8>>,
+    expected: Expected,
     hasher: Hasher,
+}
+
+/// What a checksum must be.
+enum Expected {
+    Value(Vec<u8>),
+    /// What the trailer will say.
+    Trailer,
+    /// Whatever it is.
+    Nothing,
 }
 
 impl Verifier {
@@ -157,17 +300,19 @@ impl Verifier {
         let mut values = Vec::new();
         for check in self.checks {
             let name = header_name(check.algorithm);
-            let expected = if let Some(expected) = check.expected {
-                expected
-            } else {
-                let value = trailers.and_then(|trailers| trailers.get(name));
-                let value = value.ok_or_else(|| {
-                    Error::invalid_request(format!("The trailer {name} was announced and did not come."))
-                })?;
-                decode(check.algorithm, value)?
+            let expected = match check.expected {
+                Expected::Value(expected) => Some(expected),
+                Expected::Trailer => {
+                    let value = trailers.and_then(|trailers| trailers.get(name));
+                    let value = value.ok_or_else(|| {
+                        Error::invalid_request(format!("The trailer {name} was announced and did not come."))
+                    })?;
+                    Some(decode(check.algorithm, value)?)
+                }
+                Expected::Nothing => None,
             };
             let computed = check.hasher.finish();
-            if computed != expected {
+            if expected.is_some_and(|expected| expected != computed) {
                 return Err(Error::bad_digest(if check.algorithm == ChecksumAlgorithm::Md5 {
                     "The Content-MD5 you specified did not match what we received.".to_owned()
                 } else {
@@ -183,51 +328,22 @@ impl Verifier {
 }
 
 /// One running checksum.
-pub enum Hasher {
-    /// CRC of 32 bits.
-    Crc32(crc_fast::Digest),
-    /// CRC of 64 bits.
-    Crc64(crc_fast::Digest),
-    /// SHA-1.
-    Sha1(sha1::Sha1),
-    /// SHA-256.
-    Sha256(aws_lc_rs::digest::Context),
-    /// MD5.
-    Md5(md5::Md5),
-}
+pub struct Hasher(checksums::Hasher);
 
 impl Hasher {
     /// Begins.
     pub fn new(algorithm: ChecksumAlgorithm) -> Self {
-        match algorithm {
-            ChecksumAlgorithm::Crc32 => Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc)),
-            ChecksumAlgorithm::Crc32c => Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
-            ChecksumAlgorithm::Crc64Nvme => Self::Crc64(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
-            ChecksumAlgorithm::Sha1 => Self::Sha1(sha1::Sha1::new()),
-            ChecksumAlgorithm::Sha256 => Self::Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256)),
-            ChecksumAlgorithm::Md5 => Self::Md5(md5::Md5::new()),
-        }
+        Self(checksums::Hasher::new(named(algorithm)))
     }
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Crc32(digest) | Self::Crc64(digest) => digest.update(bytes),
-            Self::Sha1(digest) => digest.update(bytes),
-            Self::Sha256(digest) => digest.update(bytes),
-            Self::Md5(digest) => digest.update(bytes),
-        }
+        self.0.update(bytes);
     }
 
     /// The raw value, big-endian for CRCs.
     pub fn finish(self) -> Vec<u8> {
-        match self {
-            Self::Crc32(digest) => digest.finalize().to_be_bytes()[4..].to_vec(),
-            Self::Crc64(digest) => digest.finalize().to_be_bytes().to_vec(),
-            Self::Sha1(digest) => digest.finalize().to_vec(),
-            Self::Sha256(digest) => digest.finish().as_ref().to_vec(),
-            Self::Md5(digest) => digest.finalize().to_vec(),
-        }
+        self.0.finish()
     }
 }
 
@@ -297,8 +413,40 @@ mod tests {
     #[test]
     fn digests_that_are_none_are_refused_before_the_body() {
         assert_eq!(check(&[("content-md5", "nonsense")], None), Err("InvalidDigest"));
-        assert_eq!(check(&[("x-amz-checksum-crc32", "AAA=")], None), Err("InvalidRequest"));
+        assert_eq!(check(&[("x-amz-checksum-crc32", "AAA=")], None), Err("BadDigest"));
         assert_eq!(check(&[("x-amz-checksum-md4", "AAA=")], None), Err("InvalidRequest"));
         assert_eq!(check(&[RIGHT[0], RIGHT[1]], None), Err("InvalidRequest"));
+    }
+
+    #[test]
+    fn what_nobody_declares_is_computed_and_shown() {
+        let none = Declared::read(&HeaderMap::new()).unwrap();
+        assert_eq!(none.clone().for_object(&HeaderMap::new()).algorithms(), [DEFAULT]);
+        let asked = headers(&[("x-amz-checksum-algorithm", "sha256")]);
+        assert_eq!(none.clone().for_object(&asked).algorithms(), [ChecksumAlgorithm::Sha256]);
+        let declared = Declared::read(&headers(&[RIGHT[0]])).unwrap();
+        assert_eq!(declared.clone().for_object(&asked), declared);
+        assert_eq!(declared.clone().with(ChecksumAlgorithm::Crc32), declared);
+        let mut verifier = declared.with(ChecksumAlgorithm::Sha1).verifier();
+        verifier.update(b"123456789");
+        let values = verifier.finish(None).unwrap();
+        let shown: Vec<_> = values.iter().map(|(a, value)| (header_name(*a), STANDARD.encode(value))).collect();
+        assert_eq!(shown, [RIGHT[0], RIGHT[3]].map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn every_algorithm_is_the_same_for_s3_and_in_a_sealed_object() {
+        for algorithm in checksums::ALL {
+            assert_eq!(named(sealed(algorithm)), algorithm);
+            assert_eq!(sealed(algorithm).value_len(), algorithm.value_len());
+        }
+    }
+
+    #[test]
+    fn a_choice_that_s3_refuses_is_refused() {
+        let pairs = [("x-amz-checksum-algorithm", "SHA256"), ("x-amz-checksum-type", "FULL_OBJECT")];
+        assert_eq!(chosen(&headers(&pairs)).unwrap_err().code, "InvalidRequest");
+        let found = chosen(&headers(&[("x-amz-checksum-algorithm", "crc32")])).unwrap();
+        assert_eq!(found, Some((ChecksumAlgorithm::Crc32, ChecksumKind::Composite)));
     }
 }

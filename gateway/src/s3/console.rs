@@ -1,7 +1,7 @@
 //! Requests of the console: past the signature they go the way of every client's.
 //!
 //! ```text
-//! admin/objects ─▶ Asked ─▶ Request of Principal::Console ─▶ dispatch: grants, policies, sealing, counts ─▶ answer
+//! admin/{objects,buckets} ─▶ Asked ─▶ Request of Principal::Console ─▶ dispatch: grants, policies, sealing, counts ─▶ answer
 //! ```
 //! So nothing is stored plain where ciphertext is due, and everything is counted and told in the log. Only what the
 //! console needs can be asked for, and only headers that say something about the object come along: nothing of the
@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
@@ -117,6 +118,13 @@ impl Asked {
         self
     }
 
+    /// With a document, whose length is told.
+    pub(crate) fn saying(mut self, document: String) -> Self {
+        self.headers.insert(CONTENT_LENGTH, document.len().into());
+        self.body = upstream::full(document);
+        self
+    }
+
     /// The request as a client's would be, once it was verified.
     fn into_request(self, id: &str) -> Result<Request, Error> {
         let scope = if self.key.is_empty() { Scope::Bucket } else { Scope::Object };
@@ -128,6 +136,8 @@ impl Asked {
                 | Operation::PutObject
                 | Operation::DeleteObject
                 | Operation::ListObjects
+                | Operation::CreateBucket
+                | Operation::DeleteBucket
         ) {
             return Err(Error::not_implemented("The console has no such request."));
         }
@@ -177,7 +187,7 @@ pub(super) struct Line {
 
 impl Front {
     /// Answers a request of the console. An answer that is no success is a refusal.
-    pub(crate) async fn for_console(&self, asked: Asked) -> Result<Response<Body>, Refused> {
+    pub(crate) async fn for_console(self: &Arc<Self>, asked: Asked) -> Result<Response<Body>, Refused> {
         let (line, request) = Line::begin(asked);
         let result = match request {
             Ok(request) => self.dispatch(request).await.map(Answer::of),

@@ -1,5 +1,7 @@
 //! What a client is told when its request is refused: an S3 error, as XML. Causes stay in the log.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -48,6 +50,8 @@ codes! {
     incomplete_body = 400 "IncompleteBody";
     /// An argument is wrong.
     invalid_argument = 400 "InvalidArgument";
+    /// No bucket can have this name.
+    invalid_bucket_name = 400 "InvalidBucketName";
     /// The request contradicts itself.
     invalid_request = 400 "InvalidRequest";
     /// A part that is named is not there, or has another `ETag`.
@@ -66,6 +70,8 @@ codes! {
     no_such_bucket = 404 "NoSuchBucket";
     /// The object does not exist.
     no_such_key = 404 "NoSuchKey";
+    /// The version of the object does not exist.
+    no_such_version = 404 "NoSuchVersion";
     /// The upload does not exist, or its state is lost.
     no_such_upload = 404 "NoSuchUpload";
     /// The bucket has no default encryption.
@@ -155,6 +161,16 @@ impl From<UpstreamError> for Error {
             UpstreamError::Unreachable { .. } | UpstreamError::Broken { .. } | UpstreamError::Deadline { .. } => {
                 Self::slow_down("The storage did not answer. Try again.").because(error)
             }
+            UpstreamError::Changed { .. } => {
+                Self::slow_down("The request was changed on its way to the storage; nothing was stored. Try again.")
+                    .because(error)
+            }
+            UpstreamError::SignedChunks { .. } => Self::not_implemented(format!(
+                "The storage takes no body of more than {} MiB from the gateway. Send smaller parts; or the gateway's \
+                 administrator reaches the storage by TLS.",
+                upstream::WHOLE >> 20
+            ))
+            .because(error),
             UpstreamError::Redirect { .. } | UpstreamError::Request { .. } | UpstreamError::TooLarge { .. } => {
                 Self::internal("The gateway and its storage do not understand each other.").because(error)
             }
@@ -167,9 +183,26 @@ pub fn unreadable(error: envelope::FormatError) -> Error {
     Error::internal(format!("The stored object cannot be read: {error}.")).because(error)
 }
 
-/// Text for XML; characters that XML cannot hold are dropped.
+/// Text for XML. Control characters, which a key may have, are written as references, as S3 does.
 pub fn escape(text: &str) -> String {
-    let legal = |c: &char| *c >= ' ' || matches!(c, '\t' | '\n' | '\r');
-    let kept: String = text.chars().filter(legal).collect();
-    quick_xml::escape::escape(kept.as_str()).into_owned()
+    let mut out = String::with_capacity(text.len());
+    for character in quick_xml::escape::escape(text).chars() {
+        if character < ' ' && !matches!(character, '\t' | '\n') {
+            // A carriage return too: a reader would take a bare one for a line feed.
+            let _ = write!(out, "&#x{:x};", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn text_for_xml_keeps_every_character_of_a_key() {
+        assert_eq!(escape("ü & <b>/\u{1}\r%41"), "ü &amp; &lt;b&gt;/&#x1;&#xd;%41");
+    }
 }

@@ -1,15 +1,18 @@
 //! `GetObject`.
 
-use envelope::{Metadata, begins_with_magic};
+mod unknown;
+
+use envelope::{Footer, FooterRead, Metadata, begins_with_magic};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use ids::Outcome;
 
 use super::access::Granted;
+use super::conditions::names;
 use super::error::{Error, unreadable};
 use super::headers::client_response;
-use super::open::{Counted, Failed, Opening, Stored, Tally, condition, shown_headers};
+use super::open::{ChecksumOf, Counted, Failed, Opening, Stored, Tally, condition, shown_headers};
 use super::range::{Wanted, content_range, parse_content_range};
 use super::request::Request;
 use super::{Front, headers, prefix};
@@ -17,6 +20,10 @@ use crate::upstream::{self, Body};
 
 /// How often a read starts at most, where the object changes under it.
 const STARTS: usize = 3;
+
+/// Up to this many stored bytes a read that shows a checksum takes the object in whole: its checksum is at its end, and
+/// goes out before its first byte. Of a longer one the end is asked for besides.
+const KEPT: u64 = 256 << 10;
 
 impl Front {
     pub(super) async fn get(&self, request: Request) -> Result<Response<Body>, Error> {
@@ -35,9 +42,13 @@ impl Front {
     }
 
     async fn get_once(&self, request: &Request, granted: &Granted) -> Result<Response<Body>, Failed> {
+        if let Some(answer) = self.get_unknown_range(request, granted).await? {
+            return Ok(answer);
+        }
         let (conditions, mut head) = Conditions::split(self, request, granted);
         let part = part_number(request)?;
-        let mut wanted = if part.is_some() { Wanted::Whole } else { Wanted::parse(request.header("range")) };
+        let mut wanted =
+            if part.is_some() { Wanted::Whole } else { Wanted::asked(request, granted.place.upstream.quirks()) };
         if wanted == Wanted::Whole {
             head.remove(RANGE);
         }
@@ -48,8 +59,13 @@ impl Front {
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-            StatusCode::RANGE_NOT_SATISFIABLE if self.may_be_due(&granted.document, &request.bucket) => {
-                return self.beyond(request, granted, head.headers, body, wanted, part).await;
+            // A copy may have fewer parts at the storage than its client stored.
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST
+                if (head.status == StatusCode::RANGE_NOT_SATISFIABLE || part.is_some())
+                    && self.may_be_due(&granted.document, &request.bucket) =>
+            {
+                let refusal = Response::from_parts(head, body);
+                return self.beyond(request, granted, &conditions, refusal, wanted, part).await;
             }
             StatusCode::NOT_MODIFIED if self.may_be_due(&granted.document, &request.bucket) => {
                 return Ok(self.unmodified(request, granted, &conditions, &head.headers).await?);
@@ -119,7 +135,7 @@ impl Front {
         }
         let etag = stored.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
         let item = (key.to_owned(), etag.trim_matches('"').to_owned());
-        self.ledger.look_up(bucket, vec![item]).await.into_iter().flatten().any(|known| known.encrypted)
+        self.ledger.look_up(bucket, vec![item]).await.into_iter().flatten().any(|found| found.known.encrypted)
     }
 
     /// The storage says by a date that the object is what the client has. Its answer does not say whether that is
@@ -165,9 +181,19 @@ impl Front {
         wanted: Wanted,
         part: Option<u16>,
     ) -> Result<Response<Body>, Failed> {
-        let with_footer =
-            part.is_some() && metadata.and_then(Metadata::header).is_none_or(envelope::Header::is_multipart);
-        let object = self.open(granted, &request.key, stored, metadata, with_footer).await?;
+        let multipart = metadata.and_then(Metadata::header).is_none_or(envelope::Header::is_multipart);
+        let all = part.is_some() || wanted == Wanted::Whole;
+        let checked = all && wants_checksums(request);
+        let (whole, footer) = match whole {
+            Some(body) if checked && !multipart && stored.len <= KEPT => read_footer(body, stored.len).await?,
+            whole => (whole, None),
+        };
+        let object = if let Some(footer) = footer {
+            self.open_by_footer(granted, &request.key, stored, metadata, footer).await?
+        } else {
+            let with_footer = checked || (part.is_some() && multipart);
+            self.open(granted, &request.key, stored, metadata, with_footer).await?
+        };
         let len = object.plaintext_len();
         let range = match part {
             None => wanted.of(len)?,
@@ -185,14 +211,14 @@ impl Front {
             Some(body) => body,
             None => self.fetch(&granted.place, &request.key, stored, read.stored.clone()).await?.into_body(),
         };
-        Ok(self.sealed_answer(request, stored, &object, read, range.as_ref(), part, body).await?)
+        Ok(self.sealed_answer(request, granted, stored, &object, read, range.as_ref(), part, body).await?)
     }
 
     /// Answers a range or a part of an object whose layout is known with one request, which names the `ETag` of what is
     /// known. None: nothing is known, or it is not so any more, and the read starts cold.
     async fn get_known(&self, request: &Request, granted: &Granted) -> Result<Option<Response<Body>>, Error> {
         let part = part_number(request)?;
-        let wanted = Wanted::parse(request.header("range"));
+        let wanted = Wanted::asked(request, granted.place.upstream.quirks());
         let (key, version) = (request.key.as_str(), request.query("versionId"));
         let bounded = (part.is_some() || wanted != Wanted::Whole) && !request.headers.contains_key("if-range");
         if !bounded || !self.may_be_due(&granted.document, &request.bucket) {
@@ -237,7 +263,7 @@ impl Front {
             return Ok(Some(answer));
         }
         let stored = Stored::read(head.headers, version, headers::customer_keys(&request.headers))?;
-        self.sealed_answer(request, &stored, &object, read, Some(&range), part, body).await.map(Some)
+        self.sealed_answer(request, granted, &stored, &object, read, Some(&range), part, body).await.map(Some)
     }
 
     /// The response with what is read of a sealed object, once its first bytes are authenticated.
@@ -245,6 +271,7 @@ impl Front {
     async fn sealed_answer(
         &self,
         request: &Request,
+        granted: &Granted,
         stored: &Stored,
         object: &envelope::Object,
         read: envelope::Read,
@@ -258,9 +285,10 @@ impl Front {
         let tally = Tally::new(&self.stats, &request.bucket, policy, Outcome::Encrypted, shown_len);
         let mut opening = Opening::new(body, read.opener, tally);
         opening.prime().await?;
-        // A checksum is of the whole: of a range it would only be taken for a wrong one.
-        let checksums = range.is_none() && wants_checksums(request);
-        let mut head = shown_headers(stored, shown_len, Some(object.header().kms_id()), Some(object), checksums)?;
+        let checksums = checksum_of(request, part, range);
+        let by_storage = granted.place.upstream.takes_sse();
+        let kms = Some(object.header().kms_id());
+        let mut head = shown_headers(stored, shown_len, kms, by_storage, Some(object), checksums)?;
         head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let mut status = StatusCode::OK;
         if let Some(range) = range {
@@ -274,14 +302,15 @@ impl Front {
         Ok(client_response(status, head, opening.boxed_unsync()))
     }
 
-    /// The storage says that the range lies behind the end; of an encrypted object the end is another one. It is opened, so
-    /// that the length that is told is authentic: who reads on takes it for the end.
+    /// The storage says that the range lies behind the end, or that it has no such part; of an encrypted object the end is
+    /// another one. It is opened, so that the length that is told is authentic: who reads on takes it for the end.
+    /// Conditions come before the range (RFC 9110, section 13.2.2), and the storage was not told of them.
     async fn beyond(
         &self,
         request: &Request,
         granted: &Granted,
-        head: HeaderMap,
-        body: Body,
+        conditions: &Conditions,
+        refusal: Response<Body>,
         wanted: Wanted,
         part: Option<u16>,
     ) -> Result<Response<Body>, Failed> {
@@ -291,13 +320,18 @@ impl Front {
         let mut look = upstream::request(Method::HEAD, target);
         look.headers_mut().extend(keys.clone());
         let seen = self.send(&granted.place.upstream, look).await?;
-        if seen.status() == StatusCode::OK
-            && let Some(metadata) = headers::sealed_metadata(seen.headers()).map_err(unreadable)?
-        {
-            let stored = Stored::read(seen.headers().clone(), request.query("versionId"), keys)?;
-            return self.get_sealed(request, granted, &stored, Some(&metadata), None, wanted, part).await;
+        if seen.status() == StatusCode::OK {
+            let metadata = headers::sealed_metadata(seen.headers()).map_err(unreadable)?;
+            if let Some(answer) = conditions.judge(seen.headers(), metadata.is_some())? {
+                return Ok(answer);
+            }
+            if let Some(metadata) = metadata {
+                let stored = Stored::read(seen.headers().clone(), request.query("versionId"), keys)?;
+                return self.get_sealed(request, granted, &stored, Some(&metadata), None, wanted, part).await;
+            }
         }
-        Ok(client_response(StatusCode::RANGE_NOT_SATISFIABLE, headers::to_client(&head), body))
+        let (head, body) = refusal.into_parts();
+        Ok(client_response(head.status, headers::to_client(&head.headers), body))
     }
 }
 
@@ -326,6 +360,36 @@ pub(super) fn part_number(request: &Request) -> Result<Option<u16>, Error> {
     Ok(Some(number))
 }
 
+/// The footer of a small object whose whole body is there, and that body again.
+async fn read_footer(body: Body, stored_len: u64) -> Result<(Option<Body>, Option<Footer>), Error> {
+    let limit = usize::try_from(stored_len).unwrap_or(usize::MAX);
+    let bytes = upstream::collect(body, limit).await;
+    let bytes = bytes.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+    let bytes = bytes.ok_or_else(|| Error::internal("The storage gives more than it announced."))?;
+    let start = bytes.len().saturating_sub(usize::try_from(envelope::FOOTER_GUESS).unwrap_or(usize::MAX));
+    let mut read = Footer::parse(&bytes[start..], stored_len);
+    if let Ok(FooterRead::NeedSuffix(_)) = read {
+        read = Footer::parse(&bytes, stored_len);
+    }
+    match read {
+        Ok(FooterRead::Footer(footer)) => Ok((Some(upstream::full(bytes)), Some(footer))),
+        // What is wrong with it is found when it is opened.
+        Ok(FooterRead::NeedSuffix(_)) | Err(_) => Ok((Some(upstream::full(bytes)), None)),
+    }
+}
+
+/// Of what a read shows a checksum: one of the whole would be taken for a wrong one of a range.
+pub(super) fn checksum_of(request: &Request, part: Option<u16>, range: Option<&std::ops::Range<u64>>) -> ChecksumOf {
+    if !wants_checksums(request) {
+        return ChecksumOf::Nothing;
+    }
+    match (part, range) {
+        (Some(number), _) => ChecksumOf::Part(number),
+        (None, None) => ChecksumOf::Object,
+        (None, Some(_)) => ChecksumOf::Nothing,
+    }
+}
+
 /// Whether the client asks for checksums.
 pub(super) fn wants_checksums(request: &Request) -> bool {
     request.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
@@ -342,12 +406,14 @@ pub(super) struct Conditions {
     if_none_match: Option<String>,
     /// `If-Range`; it goes on to the storage, too, which judges it by what it has.
     range: Option<String>,
+    /// Whether each of the others is one `ETag`, whatever it looks like.
+    one_etag: bool,
 }
 
 impl Conditions {
     /// Conditions on an `ETag`, as in `If-Match` and `If-None-Match`.
     pub(super) fn new(if_match: Option<String>, if_none_match: Option<String>) -> Self {
-        Self { if_match, if_none_match, range: None }
+        Self { if_match, if_none_match, range: None, one_etag: false }
     }
 
     /// The conditions that are judged here, and the headers that go on.
@@ -361,7 +427,7 @@ impl Conditions {
                     head.insert(http::HeaderName::from_static(name), value);
                 }
             }
-            return (Self { if_match: None, if_none_match: None, range }, head);
+            return (Self { range, ..Self::new(None, None) }, head);
         }
         let mut take = |name: &str, shadowed: &str| {
             let value = head.remove(name)?;
@@ -371,7 +437,7 @@ impl Conditions {
         };
         let if_match = take("if-match", "if-unmodified-since");
         let if_none_match = take("if-none-match", "if-modified-since");
-        (Self { if_match, if_none_match, range }, head)
+        (Self { if_match, if_none_match, range, one_etag: granted.place.upstream.quirks().reads_name_one_etag }, head)
     }
 
     /// Whether the range is to be answered, as `If-Range` says (RFC 9110, section 13.1.5): by the `ETag` that clients see,
@@ -390,11 +456,7 @@ impl Conditions {
         let Some(etag) = stored.get(ETAG) else { return Ok(None) };
         let etag = if sealed { headers::visible_etag(etag) } else { etag.clone() };
         let text = etag.to_str().unwrap_or_default().trim_matches('"');
-        let names = |list: &String| {
-            list.split(',')
-                .map(str::trim)
-                .any(|one| one == "*" || one.trim_start_matches("W/").trim_matches('"') == text)
-        };
+        let names = |list: &String| if self.one_etag { list.trim_matches('"') == text } else { names(list, text) };
         if self.if_match.as_ref().is_some_and(|list| !names(list)) {
             return Err(Error::precondition_failed("At least one of the pre-conditions you specified did not hold"));
         }

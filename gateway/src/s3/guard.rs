@@ -241,8 +241,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_chunk_is_refused() {
-        for bad in [&b"zz\r\n"[..], b"3\r\nabcX\n", b"3 \r\nabc\r\n", &[b'1'; 2000]] {
-            assert!(through(bad, 3, false).await.is_err());
+        // Each ends as a body does, so that nothing else is wrong with it.
+        let long = format!("{}3\r\nabc\r\n0\r\n\r\n", "0".repeat(2000));
+        for bad in [
+            "zz\r\nabc\r\n0\r\n\r\n",
+            "3\r\nabcX\n0\r\n\r\n",
+            "3\r\nabc\rX0\r\n\r\n",
+            "3 \r\nabc\r\n0\r\n\r\n",
+            "3\nabc\r\n0\r\n\r\n",
+            "\r\nabc\r\n0\r\n\r\n",
+            &long,
+        ] {
+            for cut in [1, 3, 4000] {
+                let refused = through(bad.as_bytes(), cut, false).await;
+                assert_eq!(refused, Err(ChunkError::Malformed.to_string()), "{bad:?} cut at {cut}");
+            }
         }
+        assert!(through(b"003\r\nabc\r\n0\r\n\r\n", 3, false).await.is_ok());
     }
 }

@@ -2,11 +2,11 @@
 
 use envelope::Metadata;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue, RANGE};
-use http::{Method, Request as HttpRequest, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::access::Granted;
 use super::error::{Error, unreadable};
-use super::get::{Conditions, part_number, part_of, wants_checksums};
+use super::get::{Conditions, checksum_of, part_number, part_of, wants_checksums};
 use super::headers::client_response;
 use super::open::{Failed, Stored, shown_headers};
 use super::range::{Wanted, content_range};
@@ -35,11 +35,7 @@ impl Front {
             // The range is of the plaintext; the storage would judge it by the stored length.
             head.remove(RANGE);
         }
-        let mut sent = HttpRequest::new(upstream::empty());
-        *sent.method_mut() = Method::HEAD;
-        *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &request.pairs());
-        *sent.headers_mut() = head;
-        let (head, body) = self.send(&granted.place.upstream, sent).await?.into_parts();
+        let (head, body) = self.ask_head(request, granted, head, due && part.is_some()).await?.into_parts();
         if due && head.status == StatusCode::NOT_MODIFIED {
             return Ok(self.unmodified(request, granted, &conditions, &head.headers).await?);
         }
@@ -56,7 +52,8 @@ impl Front {
         let dated = request.header("if-range") == stored.headers.get("last-modified").and_then(|v| v.to_str().ok());
         let by_date = if dated { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
         let applies = conditions.range_applies(&stored.headers, metadata.is_some(), by_date);
-        let wanted = if applies { Wanted::parse(request.header("range")) } else { Wanted::Whole };
+        let quirks = granted.place.upstream.quirks();
+        let wanted = if applies { Wanted::asked(request, quirks) } else { Wanted::Whole };
         let stripped = metadata.is_none()
             && self.known_sealed(&granted.document, &request.bucket, &request.key, &stored.headers).await;
         if metadata.is_none() && !stripped {
@@ -107,8 +104,9 @@ impl Front {
             .as_ref()
             .and_then(Metadata::kms_id)
             .or_else(|| object.as_ref().map(|object| object.header().kms_id()));
-        let checksums = range.is_none() && wants_checksums(request);
-        let mut shown = shown_headers(&stored, shown_len, kms, object.as_ref(), checksums)?;
+        let checksums = checksum_of(request, part, range.as_ref());
+        let by_storage = granted.place.upstream.takes_sse();
+        let mut shown = shown_headers(&stored, shown_len, kms, by_storage, object.as_ref(), checksums)?;
         shown.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let mut status = StatusCode::OK;
         if let Some(range) = range.filter(|range| !range.is_empty()) {
@@ -121,6 +119,32 @@ impl Front {
             shown.insert("x-amz-mp-parts-count", HeaderValue::from(object.parts().len()));
         }
         Ok(client_response(status, shown, upstream::empty()))
+    }
+
+    /// The storage's answer to the same HEAD. Of a part that it does not know, where the object may have parts of its own
+    /// (`sealed`): of the whole, if that is encrypted. A copy may have fewer parts at the storage than its client stored.
+    async fn ask_head(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        head: HeaderMap,
+        sealed: bool,
+    ) -> Result<Response<Body>, Error> {
+        let place = &granted.place;
+        let mut sent =
+            upstream::request(Method::HEAD, upstream::uri(&place.bucket, Some(&request.key), &request.pairs()));
+        sent.headers_mut().extend(head.clone());
+        let answer = self.send(&place.upstream, sent).await?;
+        if !sealed || !matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::RANGE_NOT_SATISFIABLE) {
+            return Ok(answer);
+        }
+        let version = request.query("versionId").map(|version| ("versionId", version));
+        let target = upstream::uri(&place.bucket, Some(&request.key), version.as_slice());
+        let mut sent = upstream::request(Method::HEAD, target);
+        sent.headers_mut().extend(head);
+        let whole = self.send(&place.upstream, sent).await?;
+        let is_sealed = headers::sealed_metadata(whole.headers()).map_err(unreadable)?.is_some();
+        Ok(if whole.status().is_success() && is_sealed { whole } else { answer })
     }
 
     /// Plaintext length of a sealed object by its metadata alone.

@@ -37,8 +37,6 @@ const CLIENT_ONLY: &[&str] = &[
     "x-amz-trailer",
     "x-amz-user-agent",
     "x-amz-sdk-checksum-algorithm",
-    "x-amz-expected-bucket-owner",
-    "x-amz-source-expected-bucket-owner",
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -84,12 +82,51 @@ pub fn user_metadata(headers: &HeaderMap) -> UserMetadata {
     ours.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-/// Whether the client asks for encryption by the service. `InvalidArgument` for a way that is none.
+/// User metadata of a sealed object at most, in bytes: what is kept of an upload has room for it. S3 itself allows 2 KiB,
+/// Ceph RGW 16 nearly 16.
+const MAX_METADATA: usize = 32 << 10;
+
+/// `MetadataTooLarge` where no upload could be noted with it. Of what is shorter the storage judges.
+pub fn refuse_long(metadata: &UserMetadata) -> Result<(), Error> {
+    let len: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if len <= MAX_METADATA {
+        return Ok(());
+    }
+    let told = "Your metadata headers exceed the maximum allowed metadata size.";
+    Err(Error::new(StatusCode::BAD_REQUEST, "MetadataTooLarge", told))
+}
+
+/// Whether the client asks for encryption by the service. `InvalidArgument` for a way that is none, and for a key
+/// without a way.
 pub fn wishes_encryption(headers: &HeaderMap) -> Result<bool, Error> {
-    match headers.get("x-amz-server-side-encryption").map(HeaderValue::as_bytes) {
+    match headers.get(SSE[0]).map(HeaderValue::as_bytes) {
+        None if headers.contains_key(SSE[1]) => {
+            Err(Error::invalid_argument(format!("{} is required with {}.", SSE[0], SSE[1])))
+        }
         None => Ok(false),
+        Some(_) if !customer_keys(headers).is_empty() => Err(Error::invalid_argument(
+            "Server Side Encryption with Customer provided key is incompatible with the encryption method specified",
+        )),
+        Some(b"AES256") if headers.contains_key(SSE[1]) => {
+            Err(Error::invalid_argument(format!("{} names a key only with aws:kms.", SSE[1])))
+        }
         Some(b"AES256" | b"aws:kms" | b"aws:kms:dsse") => Ok(true),
         Some(_) => Err(Error::invalid_argument("The encryption method specified is not supported.")),
+    }
+}
+
+/// `InvalidArgument` where a read says how to encrypt.
+pub fn refuse_encryption(headers: &HeaderMap) -> Result<(), Error> {
+    if SSE.iter().any(|name| headers.contains_key(*name)) {
+        return Err(Error::invalid_argument(format!("The header {} is not supported for this operation.", SSE[0])));
+    }
+    Ok(())
+}
+
+/// Takes away what asks the service for encryption, where the gateway is that service.
+pub fn drop_encryption(headers: &mut HeaderMap) {
+    for name in SSE {
+        headers.remove(*name);
     }
 }
 
@@ -98,7 +135,7 @@ pub fn to_storage(headers: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let text = name.as_str();
-        if HOP.contains(&text) || CLIENT_ONLY.contains(&text) || SSE.contains(&text) || text.starts_with("amz-sdk-") {
+        if HOP.contains(&text) || CLIENT_ONLY.contains(&text) || text.starts_with("amz-sdk-") {
             continue;
         }
         // Only an operation whose source was judged names one.
@@ -154,6 +191,14 @@ fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
     if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(",")).ok() }
 }
 
+/// Replaces the conditions of a request by those that the storage is to judge.
+pub fn set_conditions(headers: &mut HeaderMap, conditions: HeaderMap) {
+    for name in ["if-match", "if-none-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"] {
+        headers.remove(name);
+    }
+    headers.extend(conditions);
+}
+
 /// Replaces the user metadata of a request.
 pub fn set_user_metadata(request: &mut Request<Body>, metadata: &UserMetadata) -> Result<(), Error> {
     let headers = request.headers_mut();
@@ -198,6 +243,8 @@ pub struct Shown<'a> {
     pub plaintext_len: u64,
     /// The KMS, where it is known.
     pub kms: Option<&'a str>,
+    /// The storage does what clients ask of the service's encryption.
+    pub sse_by_storage: bool,
     /// The client's metadata, where the footer carries it.
     pub carried: Option<&'a UserMetadata>,
     /// Plaintext checksums to show.
@@ -221,7 +268,7 @@ pub fn to_client_of_sealed(headers: &HeaderMap, shown: &Shown<'_>) -> Result<Hea
     if let Some(etag) = headers.get(ETAG) {
         out.insert(ETAG, visible_etag(etag));
     }
-    append_encryption(&mut out, shown.kms);
+    append_encryption(&mut out, shown.kms, shown.sse_by_storage.then_some(headers));
     for (algorithm, value, full) in shown.checksums {
         if let Ok(value) = HeaderValue::from_str(value) {
             out.insert(HeaderName::from_static(checksum::header_name(*algorithm)), value);
@@ -232,13 +279,16 @@ pub fn to_client_of_sealed(headers: &HeaderMap, shown: &Shown<'_>) -> Result<Hea
     Ok(out)
 }
 
-/// Says that the object is encrypted, and by which KMS.
-pub fn append_encryption(headers: &mut HeaderMap, kms: Option<&str>) {
-    headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("aws:kms"));
-    if let Some(kms) = kms
-        && let Ok(value) = HeaderValue::from_str(&kms_key_id(kms))
-    {
-        headers.insert("x-amz-server-side-encryption-aws-kms-key-id", value);
+/// Says that the object is encrypted, and by which KMS. `storage`: the answer of a storage that does what clients ask of the
+/// service's encryption: where it has a key for the object too, that is the one that the client named, and is told so.
+pub fn append_encryption(headers: &mut HeaderMap, kms: Option<&str>, storage: Option<&HeaderMap>) {
+    let named = storage.and_then(|storage| Some((storage.get(SSE[0])?.clone(), storage.get(SSE[1])?.clone())));
+    let ours =
+        || (HeaderValue::from_static("aws:kms"), kms.and_then(|kms| HeaderValue::from_str(&kms_key_id(kms)).ok()));
+    let (way, key) = named.map_or_else(ours, |(way, key)| (way, Some(key)));
+    headers.insert(SSE[0], way);
+    if let Some(key) = key {
+        headers.insert(SSE[1], key);
     }
 }
 
@@ -298,14 +348,35 @@ mod tests {
 
     #[test]
     fn signatures_and_wishes_of_encryption_stay_here() {
-        let out = to_storage(&map(&[
+        let mut out = to_storage(&map(&[
             ("authorization", "x"),
             ("x-amz-date", "x"),
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
             ("x-amz-tagging", "a=b"),
         ]));
+        drop_encryption(&mut out);
         assert_eq!(out.len(), 2);
+    }
+
+    #[test]
+    fn wishes_that_contradict_each_other_are_refused() {
+        let (sse, key) = (SSE[0], SSE[1]);
+        let customer = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
+        let wish = |pairs: &[(&'static str, &'static str)]| wishes_encryption(&map(pairs)).map_err(|error| error.code);
+        for pairs in [&[(sse, "AES256")][..], &[(sse, "aws:kms")], &[(sse, "aws:kms"), (key, "mine")]] {
+            assert_eq!(wish(pairs), Ok(true), "{pairs:?}");
+        }
+        assert_eq!((wish(&[]), wish(&[customer])), (Ok(false), Ok(false)));
+        for pairs in [
+            &[(key, "mine")][..],
+            &[(sse, "aes:kms")],
+            &[(sse, "AES256"), (key, "mine")],
+            &[(sse, "AES256"), customer],
+            &[(sse, "aws:kms"), (key, "mine"), customer],
+        ] {
+            assert_eq!(wish(pairs), Err("InvalidArgument"), "{pairs:?}");
+        }
     }
 
     #[test]
@@ -318,13 +389,28 @@ mod tests {
             ("content-length", "70000"),
             ("etag", "\"0123456789abcdef0123456789abcdef\""),
         ]);
-        let shown = Shown { plaintext_len: 5, kms: Some("main"), carried: None, checksums: &[] };
+        let shown = Shown { plaintext_len: 5, kms: Some("main"), sse_by_storage: false, carried: None, checksums: &[] };
         let out = to_client_of_sealed(&stored, &shown).unwrap();
         assert!(out.keys().all(|name| !is_reserved(name.as_str()) && !is_check(name.as_str())));
         assert_eq!(out.get("x-amz-meta-mine").unwrap(), "kept");
         assert_eq!(out.get("content-length").unwrap(), "5");
         assert_eq!(out.get("etag").unwrap(), "\"0123456789abcdef0123456789abcdef-1\"");
         assert_eq!(out.get("x-amz-server-side-encryption").unwrap(), "aws:kms");
+    }
+
+    #[test]
+    fn the_key_that_a_client_named_is_told_where_the_storage_has_used_it() {
+        let key = |stored: &HeaderMap, sse_by_storage: bool| {
+            let shown = Shown { plaintext_len: 5, kms: Some("main"), sse_by_storage, carried: None, checksums: &[] };
+            let out = to_client_of_sealed(stored, &shown).unwrap();
+            assert_eq!(out.get(SSE[0]).unwrap(), "aws:kms");
+            out.get(SSE[1]).unwrap().clone()
+        };
+        let by_key = map(&[(SSE[0], "aws:kms"), (SSE[1], "theirs")]);
+        assert_eq!(key(&by_key, true), "theirs");
+        for (stored, by_storage) in [(&by_key, false), (&map(&[(SSE[0], "AES256")]), true), (&map(&[]), true)] {
+            assert_eq!(key(stored, by_storage), "sealgate/main");
+        }
     }
 
     #[test]

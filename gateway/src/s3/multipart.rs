@@ -8,29 +8,35 @@
 //! ```
 //! State that cannot be read is an error, never "plain".
 
+pub(super) mod checksums;
+mod choose;
+mod commit;
 mod complete;
 mod complete_plain;
 mod show;
 mod state;
+mod stored;
 mod sweep;
 
-use envelope::{MIN_PART, PartSealer, Upload as EnvelopeUpload};
+use envelope::{ChecksumKind, MIN_PART, PartSealer, Upload as EnvelopeUpload};
 use http::header::{CONTENT_LENGTH, ETAG, HeaderValue};
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use self::state::{About, Note, Opened, PREFIX, PartRecord, UploadId, algorithm_name, gone, held_name, state_id};
+use self::state::{Note, Opened, PREFIX, PartRecord, UploadId, gone, held_name};
 use super::access::{Granted, Permit, Protection, metadata_facts, parse_tags, text_fact};
-use super::checksum::{self, Declared};
+use super::checksum::{self, Declared, kind_name, name_of};
 use super::error::{Error, escape};
 use super::headers::client_response;
 use super::request::Request;
 use super::service::xml;
 use super::upload::{Sink, Upload, Verified, broken};
+use super::write::mark_of_entries;
 use super::{Front, headers};
 use crate::upstream::{self, Body};
 
 pub use state::Uploads;
+pub(super) use state::{About, state_id};
 pub(crate) use sweep::Ages;
 
 /// The longest answer of the storage about an upload, in bytes.
@@ -97,13 +103,28 @@ impl Front {
         permit: &Permit,
         cause: ids::Cause,
     ) -> Result<Response<Body>, Error> {
+        if !headers::customer_keys(&request.headers).is_empty() {
+            // Its last part is ours, made at Complete, when the client no longer gives its key.
+            return Err(Error::not_implemented(
+                "An upload in parts with a key of the client's own (SSE-C) is not offered where the gateway encrypts. \
+                 Leave the key out, or store the object by one PUT.",
+            ));
+        }
         let wrapping = self.wrapping().await?;
         self.remember_due(&granted.document, &request.bucket).await?;
         let recorded = Self::recorded(&granted.place, &request.key, cause, permit, &wrapping)?;
         let note = note(&request, permit)?;
+        let chosen = checksum::chosen(&request.headers)?;
         let client = headers::user_metadata(&request.headers);
+        headers::refuse_long(&client)?;
         let (upload, data_key) = EnvelopeUpload::create(&recorded, &wrapping.kek, &client)
             .map_err(|error| Error::internal("The upload could not be begun.").because(error))?;
+        let note = Note {
+            checksum: chosen.map(|(algorithm, _)| name_of(algorithm).to_owned()),
+            full_object: chosen.is_some_and(|(_, kind)| kind == ChecksumKind::FullObject),
+            unmarked: mark_of_entries(upload.metadata()).is_none(),
+            ..note
+        };
         let mut head = headers::to_storage(&request.headers);
         headers::drop_checks(&mut head);
         let mut carrier = HttpRequest::new(upstream::empty());
@@ -116,7 +137,10 @@ impl Front {
         };
         let id_of_state = state_id(granted, &request.key, &id);
         let opened = Opened { id: id_of_state, upload, data_key, place: recorded.place, note };
-        let about = About::new(granted, &request.key, &id, permit.guard().revision);
+        let about = About {
+            checksum: chosen.map(|(algorithm, kind)| (name_of(algorithm).to_owned(), kind_name(kind).to_owned())),
+            ..About::new(granted, &request.key, &id, permit.guard().revision)
+        };
         if let Err(error) = self.keep_upload(&opened, about).await {
             self.abort_upstream(granted, &request.key, &id).await;
             return Err(error);
@@ -125,17 +149,18 @@ impl Front {
         self.uploads.keep(&std::sync::Arc::new(opened));
         let mut shown = headers::to_client(&head.headers);
         shown.remove(CONTENT_LENGTH);
-        headers::append_encryption(&mut shown, Some(wrapping.kms.as_str()));
-        for name in ["x-amz-checksum-algorithm", "x-amz-checksum-type"] {
-            if let Some(value) = request.headers.get(name) {
-                shown.insert(http::HeaderName::from_static(name), value.clone());
-            }
+        let of_storage = granted.place.upstream.takes_sse().then_some(&head.headers);
+        headers::append_encryption(&mut shown, Some(wrapping.kms.as_str()), of_storage);
+        headers::drop_checks(&mut shown);
+        if let Some((algorithm, kind)) = chosen {
+            shown.insert("x-amz-checksum-algorithm", HeaderValue::from_static(name_of(algorithm)));
+            shown.insert("x-amz-checksum-type", HeaderValue::from_static(kind_name(kind)));
         }
         Ok(client_response(head.status, shown, upstream::full(renamed(&request, &format!("{PREFIX}{id}")))))
     }
 
     /// Begins the upload at the storage; the ID is there when it succeeded.
-    async fn create_upstream(
+    pub(super) async fn create_upstream(
         &self,
         request: &Request,
         granted: &Granted,
@@ -202,9 +227,7 @@ impl Front {
             ));
         }
         let mut head = headers::to_storage(&request.headers);
-        if request.header("x-amz-trailer").is_some() {
-            headers::drop_checks(&mut head);
-        }
+        declared.announce(&mut head);
         head.insert(CONTENT_LENGTH, HeaderValue::from(len));
         let trailers = request.trailers.clone();
         let (mut upload, ending) =
@@ -244,7 +267,8 @@ impl Front {
         }
         let trailers = request.trailers.clone();
         let sink = Sink::Part(Box::new(sealer));
-        let (mut upload, ending) = Upload::new(body, len, declared, trailers, sink, false, Box::new(|_| ()));
+        let declared = declared.clone().with(opened.note.checksum_kept().0);
+        let (mut upload, ending) = Upload::new(body, len, &declared, trailers, sink, false, Box::new(|_| ()));
         upload.verify_if_empty().await?;
         let mut sent = HttpRequest::new(upload.boxed_unsync());
         *sent.method_mut() = Method::PUT;
@@ -275,7 +299,6 @@ impl Front {
         if etag.is_empty() {
             return Err(Error::internal("The storage names no ETag of the part."));
         }
-        let checksum = verified.checksums.first();
         let record = PartRecord {
             number,
             etag: etag.clone(),
@@ -283,14 +306,15 @@ impl Front {
             plaintext_len: len,
             at_ms: crate::state::now_ms(),
             held,
-            checksum: checksum.map(|(algorithm, value)| (algorithm_name(*algorithm).to_owned(), value.clone())),
+            checksums: verified.checksums.clone(),
         };
         self.keep_part(opened, &record).await?;
         let mut shown = HeaderMap::new();
         if let Ok(etag) = HeaderValue::from_str(&format!("\"{etag}\"")) {
             shown.insert(ETAG, etag);
         }
-        headers::append_encryption(&mut shown, Some(opened.upload.header().kms_id()));
+        let of_storage = granted.place.upstream.takes_sse().then_some(&head.headers);
+        headers::append_encryption(&mut shown, Some(opened.upload.header().kms_id()), of_storage);
         for (algorithm, value) in &verified.checksums {
             shown.insert(checksum::header_name(*algorithm), checksum::encode(value));
         }
@@ -354,8 +378,6 @@ impl Front {
 
 /// What is noted of an upload: the facts by which it is judged again at Complete, and what it counts as.
 fn note(request: &Request, permit: &Permit) -> Result<Note, Error> {
-    let checksum = request.header("x-amz-checksum-algorithm").and_then(checksum::by_name);
-    let kind = request.header("x-amz-checksum-type").unwrap_or_default();
     Ok(Note {
         outcome: Some(permit.outcome()),
         policy: permit.counted_policy().map(str::to_owned),
@@ -366,9 +388,9 @@ fn note(request: &Request, permit: &Permit) -> Result<Note, Error> {
         storage_class: request.header("x-amz-storage-class").unwrap_or("STANDARD").to_owned(),
         tags: parse_tags(request.header("x-amz-tagging"))?,
         metadata: metadata_facts(&request.headers),
-        checksum: checksum.map(|algorithm| algorithm_name(algorithm).to_owned()),
-        full_object: kind.eq_ignore_ascii_case("FULL_OBJECT")
-            || (kind.is_empty() && checksum == Some(envelope::ChecksumAlgorithm::Crc64Nvme)),
+        checksum: None,
+        full_object: false,
+        unmarked: false,
     })
 }
 

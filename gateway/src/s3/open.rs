@@ -12,8 +12,13 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use envelope::{Expected, FOOTER_GUESS, Footer, FooterRead, FormatError, Metadata, Object, OpenError, Opener};
+use envelope::{
+    ChecksumAlgorithm, ChecksumKind, Expected, FOOTER_GUESS, Footer, FooterRead, FormatError, Metadata, Object,
+    OpenError, Opener,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -24,6 +29,7 @@ use super::access::{Granted, Place};
 use super::error::Error;
 use super::footers::Known;
 use super::headers;
+use super::multipart::checksums::text_of;
 use super::range::parse_content_range;
 use crate::group::Document;
 use crate::stats::{Count, Stats};
@@ -88,16 +94,14 @@ impl Front {
         with_footer: bool,
     ) -> Result<Object, Failed> {
         let header = metadata.and_then(Metadata::header);
-        let known = |footer: Option<Footer>| {
-            let (etag, stored_len) = (stored.etag()?.clone(), stored.len);
-            Some(Known { etag, stored_len, metadata: metadata.cloned(), footer })
-        };
         let (place, asked) = (&granted.place, stored.asked.as_deref());
         if !with_footer
             && let Some(header) = header
             && let Some(object) = self.open_header(granted, key, header).await?
         {
-            if let Some(known) = known(None) {
+            if let Some(etag) = stored.etag() {
+                let known =
+                    Known { etag: etag.clone(), stored_len: stored.len, metadata: metadata.cloned(), footer: None };
                 self.footers.remember(place, key, asked, known);
             }
             return Ok(object);
@@ -108,12 +112,27 @@ impl Front {
             Some(footer) => footer,
             None => self.footer(place, key, stored).await?,
         };
+        Ok(self.open_by_footer(granted, key, stored, metadata, footer).await?)
+    }
+
+    /// Opens a sealed object by the footer that was read of it, which must be that of its metadata.
+    pub(super) async fn open_by_footer(
+        &self,
+        granted: &Granted,
+        key: &str,
+        stored: &Stored,
+        metadata: Option<&Metadata>,
+        footer: Footer,
+    ) -> Result<Object, Error> {
+        let header = metadata.and_then(Metadata::header);
         if header.is_some_and(|header| header.to_bytes() != footer.header().to_bytes()) {
-            return Err(unopened(OpenError::FooterDisagrees).into());
+            return Err(unopened(OpenError::FooterDisagrees));
         }
         let object = self.open_footer(granted, key, &footer).await?;
-        if let Some(known) = known(Some(footer)) {
-            self.footers.remember(place, key, asked, known);
+        if let Some(etag) = stored.etag() {
+            let (etag, footer) = (etag.clone(), Some(footer));
+            let known = Known { etag, stored_len: stored.len, metadata: metadata.cloned(), footer };
+            self.footers.remember(&granted.place, key, stored.asked.as_deref(), known);
         }
         Ok(object)
     }
@@ -189,9 +208,11 @@ impl Front {
                 Err(Failed::Changed)
             }
             status => {
-                let error = if upstream::is_overload(status) {
+                let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+                let error = if busy {
                     Error::slow_down("The storage is busy. Try again.")
                 } else {
+                    // Another one than that is no matter of time: what lies there may be damaged.
                     Error::internal("The storage refuses a part of the object.")
                 };
                 Err(error.because(format!("range request: {status}")).into())
@@ -462,38 +483,55 @@ impl HttpBody for Counted {
     }
 }
 
+/// Of what a read shows a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChecksumOf {
+    /// Of nothing: none is asked for, or what is read has none.
+    Nothing,
+    /// Of the whole object.
+    Object,
+    /// Of the part with this number.
+    Part(u16),
+}
+
 /// The headers of a sealed object for its client, of `shown_len` plaintext bytes.
 pub(super) fn shown_headers(
     stored: &Stored,
     shown_len: u64,
     kms: Option<&str>,
+    sse_by_storage: bool,
     object: Option<&Object>,
-    with_checksums: bool,
+    of: ChecksumOf,
 ) -> Result<HeaderMap, Error> {
-    let checksums: Vec<_> = object
-        .filter(|_| with_checksums)
-        .and_then(Object::checksums)
-        .map(|checksums| checksums.object.iter().filter_map(|c| shown_checksum(c, object)).collect())
-        .unwrap_or_default();
+    let checksums = object.map(|object| shown_checksums(object, of)).unwrap_or_default();
     let shown = headers::Shown {
         plaintext_len: shown_len,
         kms,
+        sse_by_storage,
         carried: object.and_then(Object::carried),
         checksums: &checksums,
     };
     headers::to_client_of_sealed(&stored.headers, &shown)
 }
 
-fn shown_checksum(
-    checksum: &envelope::Checksum,
-    object: Option<&Object>,
-) -> Option<(envelope::ChecksumAlgorithm, String, bool)> {
-    use base64::Engine as _;
-    if checksum.algorithm == envelope::ChecksumAlgorithm::Md5 {
-        return None;
+/// Algorithm, value as S3 writes it, and whether it is of a whole object.
+fn shown_checksums(object: &Object, of: ChecksumOf) -> Vec<(ChecksumAlgorithm, String, bool)> {
+    let Some(checksums) = object.checksums() else { return Vec::new() };
+    let shown = checksums.object.iter().filter(|checksum| checksum.algorithm != ChecksumAlgorithm::Md5);
+    let of_object = shown.map(|checksum| {
+        let text = text_of(checksum, object.parts().len());
+        (checksum.algorithm, text, checksum.kind == ChecksumKind::FullObject)
+    });
+    // An object that was not made of parts is its own first part.
+    let single = !object.header().is_multipart() && of != ChecksumOf::Nothing;
+    match (if single { ChecksumOf::Object } else { of }, &checksums.parts) {
+        (ChecksumOf::Object, _) => of_object.collect(),
+        (ChecksumOf::Part(number), Some(of_parts)) => {
+            let index = object.parts().binary_search_by_key(&number, |part| part.number).ok();
+            let value = index.and_then(|index| of_parts.values.get(index)).map(|value| STANDARD.encode(value));
+            let same = of_object.filter(|(algorithm, ..)| *algorithm == of_parts.algorithm);
+            same.zip(value).map(|((algorithm, _, full), value)| (algorithm, value, full)).collect()
+        }
+        (ChecksumOf::Nothing, _) | (ChecksumOf::Part(_), None) => Vec::new(),
     }
-    let value = base64::engine::general_purpose::STANDARD.encode(&checksum.value);
-    let full = checksum.kind == envelope::ChecksumKind::FullObject;
-    let parts = object.map_or(0, |object| object.parts().len());
-    Some((checksum.algorithm, if full { value } else { format!("{value}-{parts}") }, full))
 }

@@ -72,6 +72,7 @@ operations! {
     CreateBucket:                    PUT Bucket "" Manage Own;
     DeleteBucket:                    DELETE Bucket "" Manage Own;
     DeleteObjects:                   POST Bucket "delete" Delete Own;
+    PostObject:                      POST Bucket "" Write Own;
     GetBucketLocation:               GET Bucket "location" List Own;
     GetBucketEncryption:             GET Bucket "encryption" List Own;
     PutBucketEncryption:             PUT Bucket "encryption" Manage Own;
@@ -177,6 +178,8 @@ const NEUTRAL: &[&str] = &[
     "max-parts",
     "max-buckets",
     "bucket-region",
+    // Ceph: a list in whatever order is cheapest.
+    "allow-unordered",
     "select-type",
     "id",
     "response-content-type",
@@ -185,6 +188,36 @@ const NEUTRAL: &[&str] = &[
     "response-cache-control",
     "response-content-disposition",
     "response-content-encoding",
+    // Where S3 sends the browser after a form upload.
+    "bucket",
+    "key",
+    "etag",
+];
+
+/// The sub-resources in a signature of version 2, by the documentation and by what clients sign (botocore), less those that
+/// an `id` beside them selects from, which it does not cover.
+const SIGNED_BY_2: &[&str] = &[
+    "accelerate",
+    "acl",
+    "cors",
+    "delete",
+    "lifecycle",
+    "location",
+    "logging",
+    "notification",
+    "object-lock",
+    "policy",
+    "replication",
+    "requestPayment",
+    "restore",
+    "select",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versioning",
+    "versions",
+    "website",
 ];
 
 /// Headers by which a PUT would write in a way that no row knows.
@@ -197,11 +230,17 @@ impl Operation {
         row.is_none_or(|(_, method, ..)| !matches!(*method, Method::GET | Method::HEAD))
     }
 
-    /// Whether a signature of version 2 covers what makes a request this operation: otherwise a presigned URL could be
-    /// turned into it.
+    /// Whether it is about what the storage keeps: the rest only the gateway knows, and judges.
+    pub fn is_for_the_storage(self) -> bool {
+        !matches!(self, Self::GetBucketEncryption | Self::PutBucketEncryption | Self::DeleteBucketEncryption)
+    }
+
+    /// Whether a signature of version 2 covers what makes a request this operation: otherwise one could be turned into it.
     pub fn is_signed_by_version_2(self) -> bool {
         let row = TABLE.iter().find(|(operation, ..)| *operation == self);
-        row.is_some_and(|(.., selector)| matches!(*selector, "" | "copy" | "uploads" | "uploadId" | "uploadId copy"))
+        row.is_some_and(|(.., selector)| {
+            matches!(*selector, "" | "copy" | "uploadId copy") || SIGNED_BY_2.contains(selector)
+        })
     }
 
     /// The operation of a request.
@@ -257,6 +296,7 @@ mod tests {
     #[test]
     fn neutral_parameters_do_not_hide_the_operation() {
         assert_eq!(of(&Method::GET, Scope::Bucket, &["list-type", "prefix"]), Operation::ListObjects);
+        assert_eq!(of(&Method::GET, Scope::Bucket, &["allow-unordered"]), Operation::ListObjects);
         assert_eq!(of(&Method::GET, Scope::Object, &["versionId", "partNumber", "x-id"]), Operation::GetObject);
         assert_eq!(of(&Method::PUT, Scope::Object, &["partNumber", "uploadId"]), Operation::UploadPart);
         assert_eq!(of(&Method::GET, Scope::Object, &["X-Amz-Signature"]), Operation::GetObject);
@@ -274,5 +314,42 @@ mod tests {
         assert_eq!(Operation::Unknown.data(), Data::Around);
         let appending = HeaderMap::from_iter([("x-amz-write-offset-bytes".parse().unwrap(), "5".parse().unwrap())]);
         assert_eq!(Operation::of(&Method::PUT, Scope::Object, &[], &appending), Operation::Unknown);
+    }
+
+    /// `docs/S3.md` has one row for each operation, with its grant, and says truly what the directory storage has.
+    #[test]
+    fn the_document_has_every_operation_as_it_is() {
+        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/S3.md")).unwrap();
+        let chapters: Vec<&str> = document.split("\n## ").collect();
+        let offered = |name: &str| {
+            let long = format!("{name}Configuration");
+            directory::OPERATIONS.iter().any(|row| row.offered && (row.name == name || row.name == long))
+        };
+        for (chapter, data) in [(1, Data::Own), (2, Data::Pass), (3, Data::Around)] {
+            let rows = chapters[chapter].lines().filter(|line| line.starts_with("| `"));
+            let mut said: Vec<String> = rows
+                .map(|line| {
+                    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+                    format!("{} {} {}", cells[1], cells[2], cells[cells.len() - 2])
+                })
+                .collect();
+            let mut are: Vec<String> = TABLE
+                .iter()
+                .filter(|(operation, ..)| operation.data() == data)
+                .map(|(operation, ..)| {
+                    // The gateway makes a PUT of a form.
+                    let own = !operation.is_for_the_storage() || *operation == Operation::PostObject;
+                    let has = match (own, offered(operation.name())) {
+                        (true, _) => "the gateway’s own",
+                        (false, true) => "yes",
+                        (false, false) => "no",
+                    };
+                    format!("`{}` {} {has}", operation.name(), format!("{:?}", operation.action()).to_lowercase())
+                })
+                .collect();
+            said.sort();
+            are.sort();
+            assert_eq!(said, are, "docs/S3.md, chapter {chapter}");
+        }
     }
 }

@@ -138,9 +138,7 @@ impl Front {
 
     fn long_body(request: &mut Request, head: &mut HeaderMap, len: u64) -> Result<Body, Error> {
         let declared = Declared::read(&request.headers)?;
-        if request.header("x-amz-trailer").is_some() {
-            headers::drop_checks(head);
-        }
+        declared.announce(head);
         head.insert(CONTENT_LENGTH, HeaderValue::from(len));
         let (body, trailers) = (request.take_body(), request.trailers.clone());
         let (upload, _) = Upload::new(body, len, &declared, trailers, Sink::Plain(len), false, Box::new(|_| ()));

@@ -1,9 +1,12 @@
 //! A look at the first bytes of a body, which stay in it.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use envelope::{MAGIC, begins_with_magic};
+use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
@@ -28,6 +31,74 @@ pub(super) async fn peek(mut body: Body, len: usize) -> Result<(Bytes, Body), Bo
     let first = first.unwrap_or_default();
     let start = first.slice(..len.min(first.len()));
     Ok((start, Prefixed { first: (!first.is_empty()).then_some(first), body }.boxed_unsync()))
+}
+
+/// The same look, taken when the body is asked for: where it begins as a sealed object does, it ends in an error before its
+/// first byte, and is handed over whole.
+pub(super) fn watched(body: Body) -> (Body, Found) {
+    let (found, hint) = (Found::default(), body.size_hint());
+    let state = Watched::Looking(Box::pin(peek(body, MAGIC.len())), hint);
+    (Watching { state, found: found.clone() }.boxed_unsync(), found)
+}
+
+/// The body that turned out to begin as a sealed object does.
+#[derive(Clone, Default)]
+pub(super) struct Found(Arc<Mutex<Option<Body>>>);
+
+impl Found {
+    pub(super) fn take(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the body begins as a sealed object does")]
+struct Lookalike;
+
+struct Watching {
+    state: Watched,
+    found: Found,
+}
+
+enum Watched {
+    Looking(BoxFuture<'static, Result<(Bytes, Body), BodyError>>, SizeHint),
+    Passing(Body),
+    Ended,
+}
+
+impl HttpBody for Watching {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let looked = match &mut self.state {
+                Watched::Looking(looking, _) => ready!(looking.as_mut().poll(cx)),
+                Watched::Passing(body) => return Pin::new(body).poll_frame(cx),
+                Watched::Ended => return Poll::Ready(None),
+            };
+            self.state = match looked {
+                Ok((start, body)) if begins_with_magic(&start) == Some(true) => {
+                    *self.found.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+                    self.state = Watched::Ended;
+                    return Poll::Ready(Some(Err(Lookalike.into())));
+                }
+                Ok((_, body)) => Watched::Passing(body),
+                Err(error) => {
+                    self.state = Watched::Ended;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            Watched::Looking(_, hint) => *hint,
+            Watched::Passing(body) => body.size_hint(),
+            Watched::Ended => SizeHint::with_exact(0),
+        }
+    }
 }
 
 struct Prefixed {

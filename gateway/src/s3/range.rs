@@ -5,6 +5,8 @@ use std::ops::Range;
 use http::HeaderValue;
 
 use super::error::Error;
+use super::request::Request;
+use crate::upstream::Quirks;
 
 /// What a `Range` header asks for (RFC 9110, section 14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,14 @@ impl Wanted {
     /// Reads the header's text; what is not one well-formed range of bytes is passed over, as S3 does.
     pub fn parse(text: Option<&str>) -> Self {
         Self::well_formed(text.unwrap_or_default()).unwrap_or(Self::Whole)
+    }
+
+    /// What a read asks for, as its storage would take it.
+    pub(super) fn asked(request: &Request, quirks: &Quirks) -> Self {
+        match Self::parse(request.header("range")) {
+            Self::Suffix(0) if quirks.no_last_bytes_are_all => Self::From(0, None),
+            wanted => wanted,
+        }
     }
 
     fn well_formed(text: &str) -> Option<Self> {

@@ -118,7 +118,9 @@ impl Request {
     pub fn body_length(&self) -> Result<u64, Error> {
         let declared = self.header("x-amz-decoded-content-length").or_else(|| self.header("content-length"));
         let declared = declared.ok_or_else(|| Error::missing_content_length("You must provide the Content-Length."))?;
-        declared.parse().map_err(|_| Error::invalid_argument("The Content-Length is not a number."))
+        let digits = declared.bytes().all(|byte| byte.is_ascii_digit());
+        let length = declared.parse().ok().filter(|_| digits);
+        length.ok_or_else(|| Error::invalid_argument("The Content-Length is not a number."))
     }
 
     /// Takes the body.

@@ -5,21 +5,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request as HttpRequest, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use s3s::auth::{S3Auth, SecretKey};
+use s3s::host::VirtualHost;
 use s3s::route::S3Route;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::Front;
+use super::address::Address;
+use super::checksum::Declared;
+use super::cors::Asking;
 use super::error::Error;
 use super::guard::Guarded;
+use super::linger::Lingering;
 use super::operations::{Data, Operation};
-use super::request::{Principal, Request, is_bucket_name, parse_path, parse_query};
+use super::request::{Principal, Request, is_bucket_name, parse_query};
 use super::signed::{self, Mechanism};
 use super::upload::broken;
+use super::{Front, form};
 use crate::upstream::{self, Body, with_deadline};
 
 /// Answers requests. Cheap to clone.
@@ -31,6 +37,9 @@ pub(super) struct Service {
 
 /// The longest refusal of s3s that is read, in bytes.
 const MAX_REFUSAL: usize = 64 << 10;
+
+/// The longest code of a refusal that the log takes over, in bytes; those of S3 have up to 50.
+const MAX_CODE: usize = 64;
 
 /// Names a request in the log and to its client.
 #[derive(Clone)]
@@ -57,7 +66,12 @@ impl Note {
 
     /// Says which operation it is.
     pub(super) fn is_for(&self, operation: Operation) {
-        self.lock().operation = operation.name();
+        self.is_called(operation.name());
+    }
+
+    /// Says what it is, where that is no operation of S3.
+    fn is_called(&self, name: &'static str) {
+        self.lock().operation = name;
     }
 
     /// Says why it is refused.
@@ -74,6 +88,7 @@ impl Service {
         builder.set_auth(Credentials(Arc::clone(&front)));
         builder.set_route(Route(Arc::clone(&front)));
         builder.set_validation(AnyName);
+        builder.set_host(Hosts(Arc::clone(&front)));
         Self { front, verified: builder.build() }
     }
 
@@ -83,34 +98,55 @@ impl Service {
         let note = Note::default();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let mut response = match refuse_early(&request) {
-            Err(error) => {
-                note.refused(&error);
-                error.response(&path, &id)
-            }
-            Ok(()) => self.verify(request, peer, &id, &note).await,
+        let asking = Asking::read(&self.front, &request);
+        let answered = match self.respond(request, peer, &id, &note).await {
+            Ok(response) => under_one_id(response, &method, &id, &note).await,
+            Err(error) => Err(error),
         };
+        let mut response = answered.unwrap_or_else(|error| {
+            note.refused(&error);
+            error.response(&path, &id)
+        });
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amz-request-id", value);
+        }
+        if let Some(asking) = asking {
+            self.front.show_rules(asking, &mut response).await;
         }
         self.front.answered(&id, &method, &path, response.status(), &note, begun);
         response
     }
 
-    async fn verify(
+    /// What s3s cannot verify is answered before it.
+    async fn respond(
         &self,
         request: HttpRequest<hyper::body::Incoming>,
         peer: SocketAddr,
         id: &str,
         note: &Note,
-    ) -> Response<Body> {
-        let idle = self.front.settings.limits.body_timeout;
+    ) -> Result<Response<Body>, Error> {
+        let (head, body) = request.into_parts();
+        let expects = head.headers.contains_key(http::header::EXPECT);
+        let body = with_deadline(body, self.front.settings.limits.body_timeout);
+        let body = Lingering::new(body, expects).boxed_unsync();
+        refuse_early(&head)?;
+        if head.method == Method::OPTIONS {
+            note.is_called("Preflight");
+            return self.front.preflight(&head).await;
+        }
+        let request = HttpRequest::from_parts(head, body);
+        if form::is_upload(request.method(), request.headers()) {
+            return self.front.post_object(request, peer, id, note).await;
+        }
+        Ok(self.verify(request, peer, id, note).await)
+    }
+
+    async fn verify(&self, request: HttpRequest<Body>, peer: SocketAddr, id: &str, note: &Note) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let content = request.headers().get("x-amz-content-sha256").map(HeaderValue::as_bytes);
         let chunked = content.is_some_and(|value| value.starts_with(b"STREAMING-"));
         let signed = content != Some(b"STREAMING-UNSIGNED-PAYLOAD-TRAILER");
         let mut request = request.map(|body| {
-            let body = with_deadline(body, idle);
             s3s::Body::http_body_unsync(if chunked { Guarded::new(body, signed).boxed_unsync() } else { body })
         });
         request.extensions_mut().insert(RequestId(id.to_owned()));
@@ -150,6 +186,9 @@ async fn worded(response: Response<Body>, path: &str, id: &str, note: &Note) -> 
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
         "RequestTimeTooSkewed" => "The difference between the request time and the current time is too large.",
         "AccessDenied" => "Access Denied",
+        "InvalidBucketName" => {
+            "A bucket's name has 3 to 63 characters: lower-case letters, digits, hyphens and dots, a letter or digit at both ends."
+        }
         _ => "The request is malformed, or its signature cannot be verified.",
     };
     let message = said(b"Message").unwrap_or_else(|| words.to_owned());
@@ -158,26 +197,54 @@ async fn worded(response: Response<Body>, path: &str, id: &str, note: &Note) -> 
     for (name, value) in &head.headers {
         worded.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
-    worded.headers_mut().remove(http::header::CONTENT_LENGTH);
+    worded.headers_mut().remove(CONTENT_LENGTH);
     worded
 }
 
+/// A refusal of the storage names the storage's own request. Its client knows the request by the ID in the header, and
+/// looks for that one in the document.
+async fn under_one_id(
+    response: Response<Body>,
+    method: &Method,
+    id: &str,
+    note: &Note,
+) -> Result<Response<Body>, Error> {
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if !refused || method == Method::HEAD || !(kind.starts_with(b"application/xml") || kind.starts_with(b"text/xml")) {
+        return Ok(response);
+    }
+    let (mut head, body) = response.into_parts();
+    let document = upstream::collect(body, MAX_REFUSAL).await;
+    let document = document.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+    let document = document.ok_or_else(|| Error::internal("The storage's refusal is too long to be passed on."))?;
+    if let Some(code) = element(&document, "Code").filter(|code| code.len() <= MAX_CODE) {
+        let mut noted = note.lock();
+        if noted.code.is_empty() {
+            noted.code = String::from_utf8_lossy(&document[code]).into_owned().into();
+        }
+    }
+    let document = match element(&document, "RequestId") {
+        Some(place) => [&document[..place.start], id.as_bytes(), &document[place.end..]].concat().into(),
+        None => document,
+    };
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+    Ok(Response::from_parts(head, upstream::full(document)))
+}
+
+/// Where the text of the first element of this name stands.
+pub(super) fn element(document: &[u8], name: &str) -> Option<std::ops::Range<usize>> {
+    let find = |tag: &[u8], from: usize| document[from..].windows(tag.len()).position(|at| at == tag);
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let start = find(open.as_bytes(), 0)? + open.len();
+    let len = find(close.as_bytes(), start)?;
+    Some(start..start + len)
+}
+
 /// What must not reach s3s.
-fn refuse_early(request: &HttpRequest<hyper::body::Incoming>) -> Result<(), Error> {
-    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let form = text(CONTENT_TYPE).trim_start().to_ascii_lowercase().starts_with("multipart/form-data");
-    if *request.method() == Method::POST && form {
-        // s3s takes the body of a form upload while it verifies it.
-        return Err(Error::not_implemented("Form uploads are not implemented."));
-    }
-    // Signed anew for ever, since it carries no time that is checked. Presigned URLs of version 2 expire, and clients
-    // still make them by default.
-    if text(AUTHORIZATION).starts_with("AWS ") {
-        return Err(Error::invalid_request(
-            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-        ));
-    }
-    Ok(())
+fn refuse_early(head: &Parts) -> Result<(), Error> {
+    signed::refuse_expires(&parse_query(head.uri.query())?)?;
+    signed::refuse_malformed(&head.headers)
 }
 
 /// A path's digest, so that logs tell requests of one object apart from others without naming it.
@@ -198,6 +265,19 @@ struct AnyName;
 impl s3s::validation::NameValidation for AnyName {
     fn validate_bucket_name(&self, name: &str) -> bool {
         is_bucket_name(name)
+    }
+}
+
+/// Buckets in the host: the signature is over the host and the path as they came, whichever names the bucket.
+struct Hosts(Arc<Front>);
+
+impl s3s::host::S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let found = VirtualHost::new(host);
+        Ok(match self.0.settings.domains.bucket(host) {
+            Some(bucket) => found.with_bucket(bucket),
+            None => found,
+        })
     }
 }
 
@@ -236,7 +316,7 @@ impl S3Route for Route {
         let id = request.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let note = request.extensions.get::<Note>().cloned().unwrap_or_default();
         let path = request.uri.path().to_owned();
-        let result = match read(request, &id) {
+        let result = match read(&self.0, request, &id) {
             Ok(request) => {
                 note.is_for(request.operation);
                 self.0.dispatch(request).await
@@ -256,7 +336,7 @@ impl S3Route for Route {
 }
 
 /// Our request from the one that s3s verified.
-fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
+fn read(front: &Front, request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
     let mut query = parse_query(request.uri.query())?;
     signed::refuse_ambiguous(&query, &request.headers)?;
     let mut mechanism = None;
@@ -267,26 +347,24 @@ fn read(request: S3Request<s3s::Body>, id: &str) -> Result<Request, Error> {
                 return Err(Error::access_denied("The request is signed for another service."));
             }
             let found = signed::mechanism(&query, &request.headers)?;
-            if found != Mechanism::PresignedV2 {
+            if !found.is_version_2() {
                 signed::refuse_unsigned(found, &query, &request.headers)?;
             }
             mechanism = Some(found);
             Principal::Key(credentials.access_key)
         }
     };
-    let presigned_v2 = mechanism == Some(Mechanism::PresignedV2);
-    let (bucket, key, scope) = parse_path(request.uri.path())?;
+    let version_2 = mechanism.is_some_and(Mechanism::is_version_2);
+    let Address { bucket, key, scope } = Address::of(&front.settings.domains, &request.uri, &request.headers)?;
     if key.len() > 1024 {
         return Err(Error::new(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long"));
     }
     query = signed::without_signature(query);
     let mut headers = request.headers;
-    if unhoist(&mut query, &mut headers)? && presigned_v2 {
-        return Err(Error::access_denied("Sign this request with AWS4-HMAC-SHA256."));
-    }
+    let hoisted = unhoist(&mut query, &mut headers)?;
     let operation = Operation::of(&request.method, scope, &query, &headers);
-    if presigned_v2 && !operation.is_signed_by_version_2() {
-        return Err(Error::access_denied("Sign this request with AWS4-HMAC-SHA256."));
+    if version_2 {
+        signed::refuse_beyond_version_2(hoisted, operation, &headers)?;
     }
     Ok(Request {
         operation,
@@ -363,7 +441,7 @@ impl Front {
         );
     }
 
-    pub(super) async fn dispatch(&self, request: Request) -> Result<Response<Body>, Error> {
+    pub(super) async fn dispatch(self: &Arc<Self>, request: Request) -> Result<Response<Body>, Error> {
         match request.operation {
             Operation::ListBuckets => self.list_buckets(request).await,
             Operation::HeadBucket => self.head_bucket(request).await,
@@ -377,6 +455,12 @@ impl Front {
             Operation::GetObject => self.get(request).await,
             Operation::HeadObject => self.head(request).await,
             Operation::PutObject => self.put(request).await,
+            // A form was taken before its signature was looked at.
+            Operation::PostObject => Err(Error::new(
+                StatusCode::PRECONDITION_FAILED,
+                "PreconditionFailed",
+                "Bucket POST must be of the enclosure-type multipart/form-data",
+            )),
             Operation::DeleteObject => self.delete_object(request).await,
             Operation::DeleteObjects => self.delete_objects(request).await,
             Operation::CopyObject => self.copy_object(request).await,
@@ -398,7 +482,16 @@ impl Front {
 
     /// Refuses a request whose body would have to be kept and is longer than `limit`; gives the body otherwise.
     pub(super) async fn small_body(&self, request: &mut Request, limit: usize) -> Result<bytes::Bytes, Error> {
-        let declared = super::checksum::Declared::read(&request.headers)?;
+        let declared = Declared::read(&request.headers)?;
+        Self::verified_body(request, limit, &declared).await
+    }
+
+    /// The same of a request that declares this of its body.
+    pub(super) async fn verified_body(
+        request: &mut Request,
+        limit: usize,
+        declared: &Declared,
+    ) -> Result<bytes::Bytes, Error> {
         let body = upstream::collect(request.take_body(), limit).await.map_err(|error| broken(&error))?;
         let body = body.ok_or_else(|| {
             Error::new(StatusCode::BAD_REQUEST, "MaxMessageLengthExceeded", "Your request was too big.")

@@ -1,18 +1,32 @@
 //! The data path over the directory storage: a real listener, a signing client, and the storage looked at from behind.
 
+mod addresses;
 mod backend;
 mod bodies;
+mod broken;
 mod budget;
+mod checksums;
+mod conditions;
 mod copies;
 mod counts;
+mod demands;
 mod expect;
+mod forms;
 mod gateway;
 mod hostile;
+mod identities;
+mod keys;
+mod lists;
 mod objects;
+mod patience;
 mod policies;
 mod reads;
 mod refusals;
 mod relay;
+mod rewraps;
 mod stored;
 mod sweep;
+mod trouble;
 mod uploads;
+mod version_2;
+mod wire;

@@ -15,11 +15,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use envelope::{ChecksumAlgorithm, Checksums, PartSealer, SingleSealer};
+use http::{HeaderMap, HeaderName};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use s3s::TrailingHeaders;
 
-use super::checksum::{Declared, Hasher, Verifier};
+use super::checksum::{Declared, Hasher, Verifier, encode, header_name};
 use super::error::Error;
+use super::form::FormError;
 use super::guard::ChunkError;
 use super::open::ReadFailed;
 use crate::upstream::{Body, BodyError};
@@ -66,6 +68,7 @@ pub(super) struct Upload {
     body: Body,
     declared_len: u64,
     received: u64,
+    declared: Declared,
     verifier: Option<Verifier>,
     trailers: Option<TrailingHeaders>,
     md5: Option<Hasher>,
@@ -75,6 +78,9 @@ pub(super) struct Upload {
     out: VecDeque<Bytes>,
     /// The end of a plain body, until it is verified.
     held: Option<Bytes>,
+    /// Of a plain body: the checksum that its client put behind it, which the storage verifies too.
+    announced: Option<ChecksumAlgorithm>,
+    behind: Option<HeaderMap>,
     before_commit: Option<BeforeCommit>,
     ending: Ending,
     done: bool,
@@ -101,11 +107,13 @@ impl Upload {
             Sink::Single(sealer) => sealer.stored_len(),
             Sink::Part(sealer) => sealer.stored_len(),
         };
+        let announced = declared.trailing().filter(|_| matches!(sink, Sink::Plain(_)));
         let ending = Ending::default();
         let upload = Self {
             body,
             declared_len,
             received: 0,
+            declared: declared.clone(),
             verifier: Some(declared.verifier()),
             trailers,
             md5: md5.then(|| Hasher::new(ChecksumAlgorithm::Md5)),
@@ -113,6 +121,8 @@ impl Upload {
             stored_left,
             out: VecDeque::new(),
             held: None,
+            announced,
+            behind: None,
             before_commit: Some(before_commit),
             ending: ending.clone(),
             done: false,
@@ -152,8 +162,15 @@ impl Upload {
             ));
         }
         let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take);
+        if let Some(trailers) = &trailers {
+            self.declared.check_trailers(trailers)?;
+        }
         let verifier = self.verifier.take().expect("a body ends once");
         let checksums = verifier.finish(trailers.as_ref())?;
+        let behind = self.announced.and_then(|announced| checksums.iter().find(|(known, _)| *known == announced));
+        self.behind = behind.map(|(algorithm, value)| {
+            HeaderMap::from_iter([(HeaderName::from_static(header_name(*algorithm)), encode(value))])
+        });
         let md5 = self.md5.take().map(|md5| hex::encode(md5.finish()));
         let verified = Verified { checksums, md5 };
         let mut ready = Vec::new();
@@ -207,7 +224,7 @@ impl HttpBody for Upload {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if this.done {
-                return Poll::Ready(None);
+                return Poll::Ready(this.behind.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
             let result = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 None => {
@@ -228,7 +245,7 @@ impl HttpBody for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done && self.out.is_empty()
+        self.done && self.out.is_empty() && self.behind.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -258,6 +275,9 @@ pub(super) fn broken(error: &BodyError) -> Error {
     }
     if let Some(read) = error.downcast_ref::<ReadFailed>() {
         return read.refusal();
+    }
+    if let Some(form) = error.downcast_ref::<FormError>() {
+        return form.refusal();
     }
     if text.contains("Sha256Mismatch") {
         Error::sha256_mismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")

@@ -1,67 +1,23 @@
-//! What every write of an object has in common, whether it comes by PUT, as a copy or in parts: its conditions, its key,
+//! What every write of an object has in common, whether it comes by PUT, as a copy or in parts: its key,
 //! what is recorded in it, and the one count that it makes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use envelope::{PolicyRef, Recorded};
 use http::header::ETAG;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use ids::{Cause, KmsId, Outcome};
 
 use super::Front;
-use super::access::{Granted, Permit, Place};
-use super::error::{Error, unreadable};
-use super::headers;
+use super::access::{Permit, Place};
+use super::error::Error;
 use super::request::Request;
 use super::upload::{BeforeCommit, Verified};
-use crate::state::ledger::Known;
+use crate::keys::{KeysError, Wrapping};
+use crate::state::ledger::{Known, Standing};
 use crate::stats::{Count, Fact, Intent, Pending, Stats};
-use crate::upstream;
 
 impl Front {
-    /// The conditions of a write as the storage must see them. An `ETag` that ends in `-1` may be that of an encrypted
-    /// object: a HEAD tells.
-    pub(super) async fn put_conditions(&self, request: &Request, granted: &Granted) -> Result<HeaderMap, Error> {
-        let mut conditions = HeaderMap::new();
-        let bare = granted.place.upstream.quirks().bare_etag_conditions;
-        if let Some(value) = request.headers.get("if-none-match") {
-            conditions.insert("if-none-match", value.clone());
-        }
-        if let Some(wanted) = request.header("if-match") {
-            let mut etag = wanted.to_owned();
-            if wanted != "*" && self.may_be_due(&granted.document, &request.bucket) {
-                let target = upstream::uri(&granted.place.bucket, Some(&request.key), &[]);
-                let mut head = upstream::request(Method::HEAD, target);
-                head.headers_mut().extend(headers::customer_keys(&request.headers));
-                let response = self.send(&granted.place.upstream, head).await?;
-                match response.status() {
-                    StatusCode::OK => {}
-                    StatusCode::NOT_FOUND => return Err(Error::no_such_key("The specified key does not exist.")),
-                    status => {
-                        return Err(
-                            Error::slow_down("The condition could not be checked.").because(format!("HEAD: {status}"))
-                        );
-                    }
-                }
-                let stored = response.headers().get(ETAG).and_then(|v| v.to_str().ok()).unwrap_or_default();
-                let sealed = headers::sealed_metadata(response.headers()).map_err(unreadable)?.is_some();
-                let visible = if sealed { headers::visible_etag_text(stored) } else { stored.to_owned() };
-                if visible.trim_matches('"') != wanted.trim_matches('"') {
-                    return Err(Error::precondition_failed(
-                        "At least one of the pre-conditions you specified did not hold",
-                    ));
-                }
-                etag = stored.to_owned();
-            }
-            if bare {
-                etag = etag.trim_matches('"').to_owned();
-            }
-            let value = HeaderValue::from_str(&etag).map_err(|_| Error::invalid_argument("If-Match is no ETag."))?;
-            conditions.insert("if-match", value);
-        }
-        Ok(conditions)
-    }
-
     /// What is recorded in a sealed object.
     pub(super) fn recorded(
         place: &Place,
@@ -97,10 +53,15 @@ impl Front {
     }
 
     /// The KEK for one data key. 503 where none can be had: never plaintext instead.
-    pub(super) async fn wrapping(&self) -> Result<crate::keys::Wrapping, Error> {
+    pub(super) async fn wrapping(&self) -> Result<Wrapping, Error> {
         self.keys.wrapping().await.map_err(|error| {
-            Error::slow_down("Encryption is due and no key can be had; nothing was stored. Try again later.")
-                .because(error)
+            let told = match error {
+                KeysError::NoActiveKms => {
+                    "Encryption is due and no KMS is active; nothing was stored. The gateway's administrator must add one."
+                }
+                _ => "Encryption is due and no key can be had; nothing was stored. Try again later.",
+            };
+            Error::slow_down(told).because(error)
         })
     }
 
@@ -117,10 +78,11 @@ impl Front {
         })
     }
 
-    /// Tells the ledger what was stored under which `ETag`.
-    pub(super) fn learn(&self, request: &Request, etag: Option<&HeaderValue>, known: Known) {
-        if let Some(etag) = etag.and_then(|etag| etag.to_str().ok()) {
-            self.ledger.record(&request.bucket, &request.key, etag.trim_matches('"'), known);
+    /// Tells the ledger what was stored, as the head of the storage's answer names it.
+    pub(super) fn learn(&self, request: &Request, head: &HeaderMap, known: Known) {
+        if let Some(etag) = head.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+            let standing = standing_of(head, true);
+            self.ledger.record(&request.bucket, &request.key, etag.trim_matches('"'), known, standing);
         }
     }
 
@@ -223,6 +185,15 @@ pub fn mark_of_headers(headers: &HeaderMap) -> Option<String> {
 fn mark(header: &[u8]) -> Option<String> {
     // It begins with the wrapped data key, whose nonce is random: 96 bits and more.
     header.get(..32).and_then(|start| std::str::from_utf8(start).ok()).map(str::to_owned)
+}
+
+/// How an object stands to others of its key, by what the storage says of it: only where versions are kept it has one.
+pub(super) fn standing_of(head: &HeaderMap, latest: bool) -> Standing {
+    match (head.contains_key("x-amz-version-id"), latest) {
+        (false, true) => Standing::Only,
+        (true, true) => Standing::Latest,
+        (_, false) => Standing::Noncurrent,
+    }
 }
 
 /// The KMS of an object as the ledger has it.

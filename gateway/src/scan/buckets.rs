@@ -76,6 +76,21 @@ pub(crate) struct Due {
     pub(crate) because: Vec<String>,
 }
 
+/// Whether anything makes encryption due in any bucket, at a gateway whose configuration has the floor or not.
+pub(crate) fn due_anywhere(document: &Document, snapshot: &Snapshot, floor: bool) -> bool {
+    floor
+        || !document.floor.encrypt.is_empty()
+        || document.buckets.values().any(|bucket| bucket.encrypt)
+        || snapshot.set.items().iter().any(|item| encrypts(snapshot, &item.policy.document().spec))
+}
+
+/// Whether a policy makes encryption due at a gateway of these labels, in whichever buckets.
+fn encrypts(snapshot: &Snapshot, spec: &policy::Spec) -> bool {
+    let here =
+        |(key, values): (&String, &Vec<String>)| snapshot.labels.get(key).is_some_and(|value| values.contains(value));
+    spec.mode == Mode::Enforce && spec.effect == Effect::Encrypt && spec.gateways.iter().all(here)
+}
+
 /// What makes encryption due in a bucket, at a gateway whose configuration has the floor or not.
 pub(crate) fn due(document: &Document, snapshot: &Snapshot, floor: bool, bucket: &str) -> Due {
     let mut because = Vec::new();
@@ -87,12 +102,7 @@ pub(crate) fn due(document: &Document, snapshot: &Snapshot, floor: bool, bucket:
     }
     let mut all = !because.is_empty();
     let applies = |spec: &policy::Spec| {
-        let here = |(key, values): (&String, &Vec<String>)| {
-            snapshot.labels.get(key).is_some_and(|value| values.contains(value))
-        };
-        spec.mode == Mode::Enforce
-            && spec.effect == Effect::Encrypt
-            && spec.gateways.iter().all(here)
+        encrypts(snapshot, spec)
             && (spec.buckets.is_empty() || spec.buckets.iter().any(|pattern| glob(pattern, bucket)))
     };
     for item in snapshot.set.items() {

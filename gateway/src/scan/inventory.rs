@@ -61,6 +61,8 @@ pub(super) async fn take(
     let names = bucket_names(&front.upstreams, &document, front.group.system().bucket()).await;
     let names = names.map_err(|error| error.to_string())?;
     let counts = front.ledger.all_counts().await.map_err(|error| error.to_string())?;
+    let needing = front.ledger.objects_by_kms().await.map_err(|error| error.to_string())?;
+    let bounded = |number: u64| number.min(i64::MAX.unsigned_abs());
     let snapshot = front.policies.current();
     if names.len() > MOST {
         tracing::warn!(buckets = names.len(), told = MOST, "there are more buckets than Central is told of");
@@ -70,7 +72,6 @@ pub(super) async fn take(
         let known = counts.get(name).copied().unwrap_or_default();
         let looked = looked.get(name);
         let held = looked.map_or(known, |looked| looked.now(known));
-        let bounded = |number: u64| number.min(i64::MAX.unsigned_abs());
         BucketState {
             bucket: name.clone(),
             toggle: document.toggled(name),
@@ -97,6 +98,7 @@ pub(super) async fn take(
             active: document.active_kms.as_ref() == Some(id),
             key_versions: keys.map_or(0, |keys| u32::try_from(keys.len()).unwrap_or(u32::MAX)),
             newest_key_ms: i64::try_from(newest.saturating_mul(1000)).unwrap_or(i64::MAX),
+            objects: bounded(needing.get(id.as_str()).copied().unwrap_or_default()),
         }
     });
     let home = front.upstreams.home().name();
@@ -111,11 +113,11 @@ pub(super) async fn take(
             Upstream::Http(_) => "s3",
         }
         .to_owned(),
-        // Backends are configuration, which does not say since when.
+        // Backends are configuration, which does not say since when: Central keeps when it first heard of each.
         added_ms: 0,
         buckets: if backend.name() == home { names.len().saturating_sub(elsewhere) } else { mapped(backend.name()) }
             as u64,
-        region: String::new(),
+        region: backend.region().unwrap_or_default().to_owned(),
     });
     Ok(Inventory {
         storage_id,

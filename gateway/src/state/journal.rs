@@ -143,6 +143,11 @@ impl Journal {
                     totals.make_unrecognisable_by_etag(id);
                 }
             }
+            if let Record::Outcome { id, other: None } = &record {
+                for twin in totals.twins(*id) {
+                    totals.apply(Record::Withdrawn { id: twin });
+                }
+            }
             totals.apply(record);
         }
         let until = last_alive.saturating_add(i64::try_from(FLUSH.as_millis()).unwrap_or(1_000));
@@ -399,9 +404,25 @@ impl Inner {
         }
     }
 
-    /// Takes the record that ends an intent.
+    /// Takes the record that ends an intent. One that took place ends its twins.
     fn close(&mut self, end: Record) {
         let (Record::Outcome { id, .. } | Record::Withdrawn { id }) = end else { return };
+        let alone = |open: &Open| self.places.get(&open.place(&self.hasher)).is_none_or(|others| *others < 2);
+        let took_place = matches!(end, Record::Outcome { other: None, .. });
+        let twins = match self.totals.open().get(&id) {
+            Some(open) if took_place && !alone(open) => self.totals.twins(id),
+            _ => Vec::new(),
+        };
+        self.leave(id);
+        self.append(end);
+        for twin in twins {
+            self.leave(twin);
+            self.append(Record::Withdrawn { id: twin });
+        }
+    }
+
+    /// The intent is not open any more.
+    fn leave(&mut self, id: u64) {
         if let Some(open) = self.totals.open().get(&id) {
             let place = open.place(&self.hasher);
             if let Some(others) = self.places.get_mut(&place) {
@@ -411,7 +432,6 @@ impl Inner {
                 }
             }
         }
-        self.append(end);
     }
 }
 

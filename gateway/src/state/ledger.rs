@@ -1,13 +1,15 @@
 //! Plaintext sizes for lists: (bucket, key, `ETag`) → encrypted or not, size, KMS ID.
 //!
 //! ```text
-//!  record ──▶ overlay (memory, visible at once) ──each 200 ms or 1,000 objects──▶ ledger.redb
-//!  look_up ──▶ overlay, then database ──▶ Known | a miss: the caller looks at the storage
+//!  record ──▶ overlay (memory, visible at once) ──each 200 ms or 1,000 objects──▶ ledger.redb: a Row of each key
+//!  look_up ──▶ overlay, then database ──▶ Found | a miss: the caller looks at the storage
 //!  counts by bucket and by KMS change in the transaction that changes an object: asking for them reads no objects
 //! ```
 //! Filled by writes and by what lists had to look up. An entry is bound to its `ETag`, so that one that is out of date is a
-//! miss and not a wrong size. Nothing here has to be kept: the file may be deleted at any time, an error inside is a miss.
-//! Buckets and keys are the client's. Of one key, the last [`VERSIONS`] `ETags` are kept.
+//! miss and not a wrong size; that also tells versions of one key apart. Nothing here has to be kept: the file may be deleted
+//! at any time, an error inside is a miss. Buckets and keys are the client's.
+
+mod row;
 
 #[cfg(test)]
 mod tests;
@@ -18,28 +20,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ids::KmsId;
-use minicbor::{Decoder, Encoder};
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableHandle as _};
 use tokio_util::sync::CancellationToken;
 
 use super::StateError;
+use row::{Looked, Row, Step};
 
-/// `ETags` kept of one key: versions in a versioned bucket.
-pub const VERSIONS: usize = 8;
+pub use row::Standing;
+
 /// The overlay is written when it holds this many keys.
 const BATCH: usize = 1_000;
 /// Keys in the overlay beyond which nothing more is remembered, where the disk does not keep up.
 const MAX_OVERLAY: usize = 200_000;
 const WRITE_EVERY: Duration = Duration::from_millis(200);
 
-/// Versions of a key, the most recent last; empty: forgotten.
-type Versions = Vec<(Box<str>, Known)>;
-
-const OBJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("objects-1");
-/// Bucket → (encrypted, their bytes, plain, their bytes) of the most recent version of each key.
-const BUCKETS: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("buckets-1");
-/// KMS → objects whose most recent version needs it.
-const KMS: TableDefinition<'_, &str, u64> = TableDefinition::new("kms-1");
+const OBJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("objects-2");
+/// Bucket → (encrypted, their bytes, plain, their bytes) of the current object of each key.
+const BUCKETS: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("buckets-2");
+/// KMS → current objects that need it.
+const KMS: TableDefinition<'_, &str, u64> = TableDefinition::new("kms-2");
+/// What versions before this one wrote, which did not tell current objects from older versions.
+const OUTDATED: [&str; 3] = ["objects-1", "buckets-1", "kms-1"];
 
 /// What is known of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,16 @@ pub struct Known {
     pub kms: Option<KmsId>,
 }
 
-/// Objects of a bucket that the ledger knows; not more than there are, but possibly fewer.
+/// What the ledger has of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it is.
+    pub known: Known,
+    /// It counts as what a read without a version gives.
+    pub current: bool,
+}
+
+/// Current objects of a bucket that the ledger knows; not more than there are, but possibly fewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BucketCounts {
     /// Encrypted objects.
@@ -86,17 +96,8 @@ struct Overlay {
     writing: Arc<Batch>,
 }
 
-/// Changes by (bucket, key).
-type Batch = HashMap<(Box<str>, Box<str>), Change>;
-
-/// What a batch does to one key.
-#[derive(Debug, Clone, Default)]
-struct Change {
-    /// Forget what the database has of the key.
-    clear: bool,
-    /// Then add these, the most recent last.
-    added: Versions,
-}
+/// What is to be done with each (bucket, key), in order.
+type Batch = HashMap<(Box<str>, Box<str>), Vec<Step>>;
 
 impl Ledger {
     /// Opens or makes the file. A damaged one is made anew.
@@ -112,7 +113,7 @@ impl Ledger {
                 Database::create(path).map_err(refused)?
             }
         };
-        if let Err(error) = count_all(&db) {
+        if let Err(error) = drop_outdated(&db).and_then(|()| count_all(&db)) {
             return Err(StateError::Database { path: path.to_owned(), reason: error.to_string() });
         }
         let shared =
@@ -121,26 +122,30 @@ impl Ledger {
     }
 
     /// Remembers an object; the next look-up sees it. `etag` without quotes, as the storage says it.
-    pub fn record(&self, bucket: &str, key: &str, etag: &str, known: Known) {
+    pub fn record(&self, bucket: &str, key: &str, etag: &str, known: Known, standing: Standing) {
         let mut overlay = self.shared.lock();
         let place = (Box::from(bucket), Box::from(key));
         if overlay.fresh.len() >= MAX_OVERLAY && !overlay.fresh.contains_key(&place) {
             return;
         }
-        push(&mut overlay.fresh.entry(place).or_default().added, etag.into(), known);
+        overlay.fresh.entry(place).or_default().push(Step::Add(etag.into(), known, standing));
         if overlay.fresh.len() >= BATCH {
             self.shared.full.notify_one();
         }
     }
 
-    /// Forgets every version of a key, after it was deleted.
+    /// Forgets every version of a key, after it was deleted in a bucket without versions.
     pub fn forget(&self, bucket: &str, key: &str) {
-        let change = Change { clear: true, added: Versions::new() };
-        self.shared.lock().fresh.insert((Box::from(bucket), Box::from(key)), change);
+        self.shared.lock().fresh.insert((Box::from(bucket), Box::from(key)), vec![Step::Clear]);
+    }
+
+    /// No version of a key counts as current, after one was deleted or hidden by a delete marker. Their sizes stay.
+    pub fn hide(&self, bucket: &str, key: &str) {
+        self.shared.lock().fresh.entry((Box::from(bucket), Box::from(key))).or_default().push(Step::Hide);
     }
 
     /// What is known of (key, `ETag`) pairs of one bucket, in their order. A miss says nothing about the object.
-    pub async fn look_up(&self, bucket: &str, items: Vec<(String, String)>) -> Vec<Option<Known>> {
+    pub async fn look_up(&self, bucket: &str, items: Vec<(String, String)>) -> Vec<Option<Found>> {
         let ledger = self.clone();
         let bucket = bucket.to_owned();
         let count = items.len();
@@ -149,35 +154,63 @@ impl Ledger {
         work.await.unwrap_or_else(|_| vec![None; count])
     }
 
-    fn look_up_blocking(&self, bucket: &str, items: &[(String, String)]) -> Vec<Option<Known>> {
+    /// What a read of a key without a version gives, as far as it is known: a hint, since others may have overwritten it.
+    pub async fn current(&self, bucket: &str, key: &str) -> Option<Known> {
+        let place: (Box<str>, Box<str>) = (bucket.into(), key.into());
+        // From the overlay first: what moves from it to the database in between is then done twice, which changes nothing.
+        let steps: Vec<Step> = {
+            let overlay = self.shared.lock();
+            let batches = [&*overlay.writing, &overlay.fresh].into_iter().filter_map(|batch| batch.get(&place));
+            batches.flatten().cloned().collect()
+        };
+        let ledger = self.clone();
+        let work = tokio::task::spawn_blocking(move || -> Result<Option<Known>, redb::Error> {
+            let mut row = match ledger.shared.db.begin_read()?.open_table(OBJECTS) {
+                Ok(table) => {
+                    table.get((&*place.0, &*place.1))?.map(|value| Row::decode(value.value())).unwrap_or_default()
+                }
+                Err(redb::TableError::TableDoesNotExist(_)) => Row::default(),
+                Err(error) => return Err(error.into()),
+            };
+            for step in &steps {
+                row.apply(step);
+            }
+            Ok(row.current().cloned())
+        });
+        work.await.ok()?.ok()?
+    }
+
+    fn look_up_blocking(&self, bucket: &str, items: &[(String, String)]) -> Vec<Option<Found>> {
         // From the overlay first: what moves from it to the database in between is then found in the database.
-        let mut answers: Vec<Found> = {
+        let mut answers: Vec<Looked> = {
             let overlay = self.shared.lock();
             items.iter().map(|(key, etag)| overlay.find(bucket, key, etag)).collect()
         };
-        if answers.contains(&Found::AskDatabase)
+        if answers.iter().any(|answer| matches!(answer, Looked::AskDatabase { .. }))
             && let Err(error) = self.read_into(bucket, items, &mut answers)
         {
             tracing::warn!(%error, "the ledger cannot be read; the list looks at the storage");
         }
-        answers.into_iter().map(Found::known).collect()
+        answers.into_iter().map(Looked::found).collect()
     }
 
-    fn read_into(&self, bucket: &str, items: &[(String, String)], answers: &mut [Found]) -> Result<(), redb::Error> {
+    fn read_into(&self, bucket: &str, items: &[(String, String)], answers: &mut [Looked]) -> Result<(), redb::Error> {
         let tx = self.shared.db.begin_read()?;
         let table = match tx.open_table(OBJECTS) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        // A page of versions names a key again and again.
+        let mut last: Option<(&str, Row)> = None;
         for ((key, etag), answer) in items.iter().zip(answers) {
-            if *answer != Found::AskDatabase {
-                continue;
+            let Looked::AskDatabase { displaced } = *answer else { continue };
+            if last.as_ref().is_none_or(|(name, _)| name != key) {
+                let row = table.get((bucket, key.as_str()))?.map(|value| Row::decode(value.value()));
+                last = Some((key, row.unwrap_or_default()));
             }
-            let Some(value) = table.get((bucket, key.as_str()))? else { continue };
-            let versions = decode(value.value());
-            if let Some((_, known)) = versions.into_iter().find(|(found, _)| **found == **etag) {
-                *answer = Found::Known(known);
+            if let Some((known, current)) = last.as_ref().and_then(|(_, row)| row.find(etag)) {
+                *answer = Looked::Found(Found { known: known.clone(), current: current && !displaced });
             }
         }
         Ok(())
@@ -223,6 +256,24 @@ impl Ledger {
         .await
     }
 
+    /// Objects that the ledger knows to need each KMS, of those that any needs.
+    pub async fn objects_by_kms(&self) -> Result<BTreeMap<String, u64>, StateError> {
+        self.read(|tx| {
+            let table = match tx.open_table(KMS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut counts = BTreeMap::new();
+            for row in table.iter()? {
+                let (kms, count) = row?;
+                counts.insert(kms.value().to_owned(), count.value());
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
     /// Reads the database, with all that was recorded before.
     async fn read<T: Send + 'static>(
         &self,
@@ -260,25 +311,22 @@ impl Ledger {
         let mut shifts = Shifts::default();
         {
             let mut table = tx.open_table(OBJECTS)?;
-            for ((bucket, key), change) in batch {
+            for ((bucket, key), steps) in batch {
                 let place = (&**bucket, &**key);
-                let mut versions = table.get(place)?.map(|value| decode(value.value())).unwrap_or_default();
-                if let Some((_, known)) = versions.last() {
+                let mut row = table.get(place)?.map(|value| Row::decode(value.value())).unwrap_or_default();
+                if let Some(known) = row.current() {
                     shifts.take(bucket, known, false);
                 }
-                if change.clear {
-                    versions.clear();
+                for step in steps {
+                    row.apply(step);
                 }
-                for (etag, known) in &change.added {
-                    push(&mut versions, etag.clone(), known.clone());
-                }
-                if let Some((_, known)) = versions.last() {
+                if let Some(known) = row.current() {
                     shifts.take(bucket, known, true);
                 }
-                if versions.is_empty() {
+                if row.is_empty() {
                     table.remove(place)?;
                 } else {
-                    table.insert(place, encode(&versions).as_slice())?;
+                    table.insert(place, row.encode().as_slice())?;
                 }
             }
         }
@@ -378,6 +426,24 @@ impl Shifts {
     }
 }
 
+/// Removes what an older version wrote: lists look at the storage once more.
+fn drop_outdated(db: &Database) -> Result<(), redb::Error> {
+    let tx = db.begin_read()?;
+    let names: Vec<_> = tx.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if !names.iter().any(|name| OUTDATED.contains(&name.as_str())) {
+        return Ok(());
+    }
+    drop(tx);
+    let tx = db.begin_write()?;
+    for table in tx.list_tables()?.collect::<Vec<_>>() {
+        if OUTDATED.contains(&table.name()) {
+            tx.delete_table(table)?;
+        }
+    }
+    tx.commit()?;
+    Ok(())
+}
+
 /// Counts a ledger that was written by a version without counts, once.
 fn count_all(db: &Database) -> Result<(), redb::Error> {
     let tx = db.begin_read()?;
@@ -390,7 +456,7 @@ fn count_all(db: &Database) -> Result<(), redb::Error> {
     let mut shifts = Shifts::default();
     for row in objects.iter()? {
         let (place, value) = row?;
-        if let Some((_, known)) = decode(value.value()).last() {
+        if let Some(known) = Row::decode(value.value()).current() {
             shifts.take(place.value().0, known, true);
         }
     }
@@ -406,79 +472,10 @@ impl Shared {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
-    Known(Known),
-    /// Forgotten since: the database must not be asked.
-    Nothing,
-    AskDatabase,
-}
-
-impl Found {
-    fn known(self) -> Option<Known> {
-        match self {
-            Self::Known(known) => Some(known),
-            Self::Nothing | Self::AskDatabase => None,
-        }
-    }
-}
-
 impl Overlay {
-    fn find(&self, bucket: &str, key: &str, etag: &str) -> Found {
+    fn find(&self, bucket: &str, key: &str, etag: &str) -> Looked {
         let place = (Box::from(bucket), Box::from(key));
-        for batch in [&self.fresh, &*self.writing] {
-            let Some(change) = batch.get(&place) else { continue };
-            if let Some((_, known)) = change.added.iter().find(|(found, _)| &**found == etag) {
-                return Found::Known(known.clone());
-            }
-            if change.clear {
-                return Found::Nothing;
-            }
-        }
-        Found::AskDatabase
+        let batches = [&self.fresh, &*self.writing].into_iter().filter_map(|batch| batch.get(&place));
+        row::find(batches.flat_map(|steps| steps.iter().rev()), etag)
     }
-}
-
-/// Adds a version as the most recent, once.
-fn push(versions: &mut Versions, etag: Box<str>, known: Known) {
-    versions.retain(|(found, _)| *found != etag);
-    versions.push((etag, known));
-    let surplus = versions.len().saturating_sub(VERSIONS);
-    versions.drain(..surplus);
-}
-
-fn encode(versions: &Versions) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut e = Encoder::new(&mut bytes);
-    let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-        e.array(versions.len() as u64)?;
-        for (etag, known) in versions {
-            let kms = known.kms.as_ref().map_or("", |id| id.as_str());
-            e.array(4)?.str(etag)?.bool(known.encrypted)?.u64(known.size)?.str(kms)?;
-        }
-        Ok(())
-    };
-    write().expect("a vector takes every byte");
-    bytes
-}
-
-/// What cannot be read is not known.
-fn decode(bytes: &[u8]) -> Versions {
-    let mut d = Decoder::new(bytes);
-    let mut read = || -> Result<Versions, minicbor::decode::Error> {
-        let count = d.array()?.unwrap_or(0);
-        let mut versions = Versions::new();
-        for _ in 0..count.min(VERSIONS as u64) {
-            d.array()?;
-            let (etag, encrypted, size, kms) = (d.str()?, d.bool()?, d.u64()?, d.str()?);
-            let kms = if kms.is_empty() {
-                None
-            } else {
-                Some(kms.parse().map_err(|_| minicbor::decode::Error::message("no KMS ID"))?)
-            };
-            versions.push((etag.into(), Known { encrypted, size, kms }));
-        }
-        Ok(versions)
-    };
-    read().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -36,6 +36,7 @@ pub(super) struct Metrics {
     pub(super) kek_wraps: Gauge,
     pub(super) central_connected: Gauge,
     pub(super) spool_bytes: Gauge,
+    pub(super) unseen_in_lists: Counter,
     revision: Family<StateLabels, Gauge<i64, AtomicI64>>,
 }
 
@@ -46,6 +47,7 @@ impl Default for Metrics {
             kek_wraps: Gauge::default(),
             central_connected: Gauge::default(),
             spool_bytes: Gauge::default(),
+            unseen_in_lists: Counter::default(),
             revision: Family::default(),
         }
     }
@@ -93,6 +95,11 @@ pub(super) fn register(stats: &Stats, registry: &mut Registry) {
         "Reports that Central has not acknowledged",
         Unit::Bytes,
         metrics.spool_bytes.clone(),
+    );
+    registry.register(
+        "list_objects_unseen",
+        "Objects of lists that could not be looked at, and were shown with the size that is stored",
+        metrics.unseen_in_lists.clone(),
     );
     registry.register_collector(Box::new(Collected(stats.clone())));
 }

@@ -1,4 +1,10 @@
-//! The figures of the last hour, in memory: for the gateway's own console. What is kept is in the journal.
+//! The figures of the last two days, in memory: for the gateway's own console. What is kept is in the journal.
+//!
+//! ```text
+//! the last hour   360 points of ten seconds  ─┐ 120 bytes each: 112 KB in all, whatever the traffic
+//! the last 48 h   576 points of five minutes ─┘
+//! ```
+//! A start begins anew; what is older, or from before a start, Central has.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +21,11 @@ use crate::state::now_ms;
 /// Seconds of one point.
 pub const STEP_S: u64 = 10;
 /// Points that are kept: an hour.
-pub const POINTS: usize = 360;
+pub(super) const POINTS: usize = 360;
+/// Seconds of one point of the longer ranges.
+pub const LONG_STEP_S: u64 = 300;
+/// Points of the longer ranges that are kept: 48 hours.
+pub(super) const LONG_POINTS: usize = 576;
 
 /// Sums over everything that is counted. Cumulative, or of one period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -160,7 +170,7 @@ pub struct Point {
     pub added: Totals,
 }
 
-/// The last hour.
+/// The last hour, and the last two days.
 pub struct Recent {
     begun_ms: i64,
     at_begin: Totals,
@@ -168,15 +178,43 @@ pub struct Recent {
 }
 
 struct Kept {
+    fine: Series,
+    long: Series,
+    /// Points of ten seconds that were taken.
+    taken: u64,
+}
+
+/// Points of one length, the newest last.
+struct Series {
     last: Totals,
     points: VecDeque<Point>,
+    most: usize,
+}
+
+impl Series {
+    fn new(last: Totals, most: usize) -> Self {
+        Self { last, points: VecDeque::with_capacity(most), most }
+    }
+
+    fn push(&mut self, totals: Totals, at_ms: i64) {
+        let added = totals.since(&self.last);
+        self.last = totals;
+        if self.points.len() == self.most {
+            self.points.pop_front();
+        }
+        self.points.push_back(Point { at_ms, added });
+    }
+
+    fn since(&self, since_ms: i64) -> Vec<Point> {
+        self.points.iter().filter(|point| point.at_ms > since_ms).copied().collect()
+    }
 }
 
 impl Recent {
     /// Begins now.
     pub fn new(stats: &Stats) -> Self {
         let totals = stats.totals();
-        let kept = Kept { last: totals, points: VecDeque::with_capacity(POINTS) };
+        let kept = Kept { fine: Series::new(totals, POINTS), long: Series::new(totals, LONG_POINTS), taken: 0 };
         Self { begun_ms: now_ms(), at_begin: totals, kept: Mutex::new(kept) }
     }
 
@@ -190,21 +228,24 @@ impl Recent {
         self.at_begin
     }
 
-    /// The points that ended after `since_ms`, oldest first.
+    /// The points of ten seconds that ended after `since_ms`, oldest first.
     pub fn points(&self, since_ms: i64) -> Vec<Point> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.points.iter().filter(|point| point.at_ms > since_ms).copied().collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).fine.since(since_ms)
+    }
+
+    /// The same of five minutes. The one that is under way is not among them.
+    pub fn long_points(&self, since_ms: i64) -> Vec<Point> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).long.since(since_ms)
     }
 
     /// Ends a period.
     pub(crate) fn take(&self, totals: Totals, at_ms: i64) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = totals.since(&kept.last);
-        kept.last = totals;
-        if kept.points.len() == POINTS {
-            kept.points.pop_front();
+        kept.fine.push(totals, at_ms);
+        kept.taken += 1;
+        if kept.taken.is_multiple_of(LONG_STEP_S / STEP_S) {
+            kept.long.push(totals, at_ms);
         }
-        kept.points.push_back(Point { at_ms, added });
     }
 
     /// Takes a point each ten seconds until `stop`.
@@ -255,5 +296,29 @@ mod tests {
         assert_eq!(points.len(), POINTS);
         assert!(points.iter().all(|point| point.added == Totals::default()), "an empty period has zeros");
         assert_eq!(recent.points(points[POINTS - 2].at_ms).len(), 1);
+    }
+
+    #[test]
+    fn five_minutes_are_the_sum_of_their_points_and_two_days_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        let stats = Stats::open(&state).unwrap();
+        let recent = Recent::new(&stats);
+        let totals = |objects_in| Totals { objects_in, ..Totals::default() };
+        let per = i64::try_from(LONG_STEP_S / STEP_S).unwrap();
+        for number in 1..per {
+            recent.take(totals(u64::try_from(number).unwrap()), number * 10_000);
+        }
+        assert_eq!(recent.long_points(0), [], "the period is not over");
+        recent.take(totals(100), per * 10_000);
+        assert_eq!(recent.long_points(0), [Point { at_ms: 300_000, added: totals(100) }]);
+        for number in per + 1..=per * (i64::try_from(LONG_POINTS).unwrap() + 5) {
+            recent.take(totals(100), number * 10_000);
+        }
+        let points = recent.long_points(0);
+        assert_eq!(points.len(), LONG_POINTS);
+        assert_eq!((points[0].added, points[1].at_ms - points[0].at_ms), (Totals::default(), 300_000));
+        // What the page of this module says.
+        assert_eq!(size_of::<Point>() * (POINTS + LONG_POINTS), 112_320);
     }
 }

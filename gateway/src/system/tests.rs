@@ -55,6 +55,9 @@ pub(crate) async fn fake() -> (Shared, Upstream) {
         secret_key: config::Secret::new("secret".into()),
         path_style: true,
         ca_file: None,
+        unsigned: crate::config::Unsigned::Refuse,
+        sse: crate::config::Sse::Gateway,
+        long_bodies: crate::config::LongBodies::Signed,
     }));
     let second = Duration::from_secs(1);
     let limits = config::Limits { connections: 16, header_timeout: second, body_timeout: second * 5, drain: second };

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //!  body ≤ 1 MiB   kept ▶ signed with its SHA-256 ▶ sent, and sent again where that is safe
-//!  body > 1 MiB   UNSIGNED-PAYLOAD, Expect: 100-continue ▶ streamed once the storage says "continue"
+//!  body > 1 MiB   Expect: 100-continue ▶ streamed once the storage says "continue"; over TLS as it is, else chunk by
+//!                 chunk signed with its SHA-256
 //! ```
 //!
-//! A streamed body is not hashed: its SHA-256 would have to be known before its first byte. What it carries is
-//! protected on its way by TLS, and if it is sealed by its own authentication tags, which every reader verifies.
+//! So what was changed on its way is refused by the storage before anything is committed: TLS authenticates every byte,
+//! and without it every chunk is signed (docs/decisions, "Integrity on the way to the storage").
 
+mod chunks;
+mod refusal;
 mod sign;
 mod stream;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use checksums::Algorithm;
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
@@ -25,10 +29,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{Body, BodyError, OpenError, Quirks, UpstreamError, full, quirks};
 use crate::config;
+pub(crate) use refusal::WHOLE;
+use refusal::{Refusal, Sent};
 pub(crate) use stream::with_deadline;
 
 /// Bodies up to this many bytes are kept, so that they can be hashed and replayed.
-pub(super) const KEPT: u64 = 1 << 20;
+pub(crate) const KEPT: u64 = 1 << 20;
 
 /// How long a storage may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -37,23 +43,41 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_mins(5);
 /// How often a kept request is sent at most.
 const ATTEMPTS: u32 = 3;
+/// The longest refusal that is read, in bytes.
+const MAX_REFUSAL: usize = 64 << 10;
 /// Read and write buffers of a connection: small, since there may be hundreds.
 const BUFFER: usize = 64 << 10;
+/// Headers of one answer: user metadata of 2 KiB may be a thousand entries. [`BUFFER`] bounds their bytes.
+const HEADERS: usize = 1200;
 
-/// One S3 service. Cheap to clone.
+/// One S3 service, spoken to as somebody. Cheap to clone.
 #[derive(Clone)]
-pub struct Http(Arc<Inner>);
+pub struct Http {
+    service: Arc<Service>,
+    /// Signs as whoever speaks; none: nobody, and nothing is signed.
+    signer: Option<Arc<sign::Signer>>,
+}
 
-struct Inner {
+struct Service {
     name: String,
     scheme: Scheme,
     authority: Authority,
     path_style: bool,
     region: String,
-    signer: sign::Signer,
+    passes_unsigned: bool,
+    takes_sse: bool,
+    long_bodies: config::LongBodies,
+    found: refusal::Found,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     idle: Duration,
     quirks: OnceLock<Quirks>,
+}
+
+impl Service {
+    /// Whether long bodies go in chunks that are signed: where there is no TLS.
+    fn signs_chunks(&self) -> bool {
+        self.scheme == Scheme::HTTP && self.long_bodies == config::LongBodies::Signed
+    }
 }
 
 impl Http {
@@ -73,44 +97,69 @@ impl Http {
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(64)
             .http1_max_buf_size(BUFFER)
+            .http1_max_headers(HEADERS)
             .build(connector);
         let authority = s3.endpoint.authority().parse().expect("a URL's authority is one of a URI");
         let scheme = if s3.endpoint.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP };
-        Ok(Self(Arc::new(Inner {
+        let signer = sign::Signer::new(&s3.access_key, &s3.secret_key, &s3.region);
+        let service = Service {
             name: name.to_owned(),
+            long_bodies: s3.long_bodies,
+            found: refusal::Found::default(),
             scheme,
             authority,
             path_style: s3.path_style,
             region: s3.region.clone(),
-            signer: sign::Signer::new(&s3.access_key, &s3.secret_key, &s3.region),
+            passes_unsigned: s3.unsigned == config::Unsigned::Pass,
+            takes_sse: s3.sse == config::Sse::Storage,
             client,
             idle: limits.body_timeout,
             quirks: OnceLock::new(),
-        })))
+        };
+        Ok(Self { service: Arc::new(service), signer: Some(Arc::new(signer)) })
+    }
+
+    /// The same service, spoken to as the holder of this key, or as nobody.
+    pub(super) fn spoken_to_by(&self, identity: Option<(&str, &config::Secret)>) -> Self {
+        let signer = identity.map(|(key, secret)| Arc::new(sign::Signer::new(key, secret, &self.service.region)));
+        Self { service: Arc::clone(&self.service), signer }
+    }
+
+    pub(super) fn takes_sse(&self) -> bool {
+        self.service.takes_sse
+    }
+
+    pub(super) fn passes_unsigned(&self) -> bool {
+        self.service.passes_unsigned
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.0.name
+        &self.service.name
     }
 
     pub(super) fn endpoint(&self) -> String {
         // An authority may hold a name and a password.
-        let authority = self.0.authority.as_str();
+        let authority = self.service.authority.as_str();
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        format!("{}://{host}", self.0.scheme)
+        format!("{}://{host}", self.service.scheme)
     }
 
     pub(super) fn region(&self) -> &str {
-        &self.0.region
+        &self.service.region
+    }
+
+    /// Whether it was found to take no signed chunks, which it is to take.
+    pub(super) fn refuses_signed_chunks(&self) -> bool {
+        self.service.signs_chunks() && self.service.found.refuses_signed_chunks()
     }
 
     pub(super) fn names_buckets_in_hosts(&self) -> bool {
-        !self.0.path_style
+        !self.service.path_style
     }
 
     /// As the storage's responses have shown; until the first one, as S3.
     pub(super) fn quirks(&self) -> &Quirks {
-        self.0.quirks.get().unwrap_or(&quirks::NONE)
+        self.service.quirks.get().unwrap_or(&quirks::NONE)
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
@@ -131,30 +180,93 @@ impl Http {
             head.headers.remove(CONTENT_LENGTH);
         }
         head.uri = self.absolute(&head.uri)?;
-        if length <= KEPT { self.call_kept(head, body, length).await } else { self.call_streamed(head, body).await }
+        if length == 0 || (length <= KEPT && head.extensions.get::<super::AskFirst>().is_none()) {
+            return self.call_kept(head, body, length).await;
+        }
+        // Who is nobody signs no chunks either.
+        let somebody = self.signer.is_some();
+        let signed = somebody && self.service.signs_chunks();
+        let mut body = body;
+        loop {
+            if signed && self.service.found.refuses_signed_chunks() {
+                return self.call_whole(head, body, length).await;
+            }
+            let trails = somebody && !self.quirks().refuses_trailers;
+            let lacks_check = trails && self.lacks_check(&head);
+            let announced =
+                head.headers.get("x-amz-trailer").and_then(|name| Algorithm::by_header(name.to_str().ok()?));
+            let trailer = if lacks_check { Some(refusal::CHECK) } else { announced.filter(|_| trails) };
+            let framing = chunks::Framing { signed, trailer };
+            let may_lack_check = trails && !lacks_check && refusal::may_lack_check(&head);
+            let sent = Sent { streamed: true, signed_chunks: signed, may_lack_check };
+            let sum = if lacks_check { refusal::summed } else { std::convert::identity };
+            match self.call_streamed(head.clone(), body, length, framing, sum, sent).await? {
+                Ok(response) => return Ok(response),
+                // What it has refused is sent otherwise from now on.
+                Err(untouched) => body = untouched,
+            }
+        }
     }
 
-    async fn call_kept(
+    fn lacks_check(&self, head: &http::request::Parts) -> bool {
+        self.service.found.lacks_check(head)
+    }
+
+    /// Sends a long body to a storage that takes no signed chunks.
+    async fn call_whole(
         &self,
         head: http::request::Parts,
         body: Body,
         length: u64,
     ) -> Result<Response<Body>, UpstreamError> {
-        let limit = usize::try_from(KEPT).expect("1 MiB fits");
-        let collected = super::collect(body, limit).await.map_err(|source| self.broken(source))?;
-        let body = collected.ok_or_else(|| self.broken("the body is longer than announced".into()))?;
+        if length > WHOLE {
+            return Err(UpstreamError::SignedChunks { backend: self.service.name.clone() });
+        }
+        let _turn = self.service.found.turn().await;
+        self.call_kept(head, body, length).await
+    }
+
+    async fn call_kept(
+        &self,
+        mut head: http::request::Parts,
+        body: Body,
+        length: u64,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let limit = usize::try_from(length).map_err(|_| self.unmade("the body is too long to be kept"))?;
+        let collected = super::collect_all(body, limit).await.map_err(|source| self.broken(source))?;
+        let (body, trailers) = collected.ok_or_else(|| self.broken("the body is longer than announced".into()))?;
+        // What is known now need not come behind.
+        head.headers.remove("x-amz-trailer");
+        head.headers.extend(trailers.unwrap_or_default());
         if body.len() as u64 != length {
             return Err(self.broken(format!("the body has {} bytes, {length} were announced", body.len()).into()));
         }
         let replayable = is_replayable(&head);
         let mut attempt = 1;
         loop {
+            if self.lacks_check(&head) {
+                head.headers.insert("content-md5", refusal::md5(&body));
+            }
             let request = Request::from_parts(head.clone(), full(body.clone()));
-            let request = self.0.signer.sign(request, &sign::Payload::Hashed(&body)).map_err(|e| self.request(e))?;
-            let result = self.send(request, ANSWER).await;
+            let request = self.sign(request, &sign::Payload::Hashed(&body))?;
+            let sent = Sent { streamed: false, signed_chunks: false, may_lack_check: refusal::may_lack_check(&head) };
+            let judged = match self.send(request, ANSWER).await {
+                Ok(response) => self.judged(response, sent).await,
+                Err(error) => Err(error),
+            };
+            let result = match judged {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(Refusal::Changed(code))) => Err(self.changed(code)),
+                // Now with what was missing.
+                Ok(Err(_)) => continue,
+                Err(error) => Err(error),
+            };
             let again = match &result {
-                Ok(response) => response.status() == StatusCode::SERVICE_UNAVAILABLE,
-                Err(UpstreamError::Unreachable { .. }) => true,
+                Ok(response) => match response.status() {
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => true,
+                    status => replayable && super::is_overload(status) && status != StatusCode::NOT_IMPLEMENTED,
+                },
+                Err(UpstreamError::Unreachable { .. } | UpstreamError::Changed { .. }) => true,
                 Err(UpstreamError::Broken { .. }) => replayable,
                 Err(_) => false,
             };
@@ -166,69 +278,146 @@ impl Http {
         }
     }
 
-    async fn call_streamed(&self, mut head: http::request::Parts, body: Body) -> Result<Response<Body>, UpstreamError> {
+    /// The answer; or the body, where the storage refuses it as it is sent, and nothing of it was taken.
+    async fn call_streamed(
+        &self,
+        mut head: http::request::Parts,
+        body: Body,
+        length: u64,
+        framing: chunks::Framing,
+        sum: fn(Body) -> Body,
+        sent: Sent,
+    ) -> Result<Result<Response<Body>, Body>, UpstreamError> {
+        head.headers.remove("x-amz-trailer");
         head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
-        let (body, gate, progress) = stream::gated(body);
-        let request = Request::from_parts(head, body);
-        let mut request = self.0.signer.sign(request, &sign::Payload::Unsigned).map_err(|e| self.request(e))?;
+        if framing.is_chunked() {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(framing.wire_len(length)));
+            head.headers.insert("x-amz-decoded-content-length", HeaderValue::from(length));
+        }
+        if let Some(algorithm) = framing.trailer {
+            head.headers.insert("x-amz-trailer", HeaderValue::from_static(algorithm.header()));
+            add_encoding(&mut head.headers);
+        }
+        let request = Request::from_parts(head, super::empty());
+        let (body, gate, progress, untouched) = stream::gated(body);
+        let body = sum(body);
+        let (request, body) = match &self.signer {
+            Some(signer) => {
+                let (request, seed) = signer.sign_chunks(request, framing).map_err(|error| self.request(error))?;
+                (request, if framing.is_chunked() { chunks::framed(body, length, framing, seed) } else { body })
+            }
+            None => (sign::unsigned(request), body),
+        };
+        let mut request = request.map(|_| body);
         hyper::ext::on_informational(&mut request, move |_| gate.open());
-        tokio::select! {
-            result = self.send(request, Duration::MAX) => result,
-            () = progress.ended_for(ANSWER, self.0.idle) => {
-                Err(UpstreamError::Deadline { backend: self.0.name.clone() })
+        let response = tokio::select! {
+            result = self.send(request, Duration::MAX) => result?,
+            () = progress.ended_for(ANSWER, self.service.idle) => {
+                return Err(UpstreamError::Deadline { backend: self.service.name.clone() });
+            }
+        };
+        match self.judged(response, sent).await? {
+            Ok(response) => Ok(Ok(response)),
+            Err(Refusal::Changed(code)) => Err(self.changed(code)),
+            // Some of it was taken: whoever has it sends it again.
+            Err(refusal) => {
+                untouched.take().map(Err).ok_or_else(|| self.broken(format!("refused: {refusal:?}").into()))
             }
         }
     }
 
+    fn sign(&self, request: Request<Body>, payload: &sign::Payload<'_>) -> Result<Request<Body>, UpstreamError> {
+        match &self.signer {
+            Some(signer) => signer.sign(request, payload).map_err(|error| self.request(error)),
+            None => Ok(sign::unsigned(request)),
+        }
+    }
+
     async fn send(&self, request: Request<Body>, deadline: Duration) -> Result<Response<Body>, UpstreamError> {
-        let response = tokio::time::timeout(deadline, self.0.client.request(request))
+        let response = tokio::time::timeout(deadline, self.service.client.request(request))
             .await
-            .map_err(|_| UpstreamError::Deadline { backend: self.0.name.clone() })?
+            .map_err(|_| UpstreamError::Deadline { backend: self.service.name.clone() })?
             .map_err(|error| {
                 if error.is_connect() {
-                    UpstreamError::Unreachable { backend: self.0.name.clone(), source: error.into() }
+                    UpstreamError::Unreachable { backend: self.service.name.clone(), source: error.into() }
                 } else {
                     self.broken(error.into())
                 }
             })?;
         if response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED {
-            return Err(UpstreamError::Redirect { backend: self.0.name.clone() });
+            return Err(UpstreamError::Redirect { backend: self.service.name.clone() });
         }
-        self.0.quirks.get_or_init(|| Quirks::of_response(response.headers()));
-        let idle = self.0.idle;
+        self.service.quirks.get_or_init(|| Quirks::of_response(response.headers()));
+        let idle = self.service.idle;
         Ok(response.map(|body| with_deadline(body, idle)))
+    }
+
+    /// The answer, unless it refuses the body as it was sent. What is learnt from that holds from now on.
+    async fn judged(
+        &self,
+        response: Response<Body>,
+        sent: Sent,
+    ) -> Result<Result<Response<Body>, Refusal>, UpstreamError> {
+        let refusing = [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::NOT_IMPLEMENTED];
+        if !refusing.contains(&response.status()) {
+            return Ok(Ok(response));
+        }
+        let (head, body) = response.into_parts();
+        let document = super::collect(body, MAX_REFUSAL).await.map_err(|source| self.broken(source))?;
+        let document = document.ok_or_else(|| self.broken("the refusal is too long".into()))?;
+        Ok(match Refusal::read(&document, sent) {
+            Some(refusal) => {
+                self.service.found.learn(&self.service.name, refusal);
+                Err(refusal)
+            }
+            None => Ok(Response::from_parts(head, full(document))),
+        })
     }
 
     /// The target at the service: path-style as it is, or with the bucket moved into the host.
     fn absolute(&self, target: &Uri) -> Result<Uri, UpstreamError> {
         let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.0.scheme.clone());
+        parts.scheme = Some(self.service.scheme.clone());
         let bucket_end = path_and_query[1..].find(['/', '?']).map_or(path_and_query.len(), |at| at + 1);
         let bucket = &path_and_query[1..bucket_end];
-        if self.0.path_style || bucket.is_empty() {
-            parts.authority = Some(self.0.authority.clone());
+        if self.service.path_style || bucket.is_empty() {
+            parts.authority = Some(self.service.authority.clone());
             parts.path_and_query = Some(path_and_query.parse().map_err(|_| self.unmade("the target is no path"))?);
         } else {
             let rest = &path_and_query[bucket_end..];
             let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-            let host = format!("{bucket}.{}", self.0.authority);
+            let host = format!("{bucket}.{}", self.service.authority);
             parts.authority = Some(host.parse().map_err(|_| self.unmade("the bucket is no host name"))?);
             parts.path_and_query = Some(rest.parse().map_err(|_| self.unmade("the target is no path"))?);
         }
         Uri::from_parts(parts).map_err(|error| self.request(error.into()))
     }
 
+    fn changed(&self, code: &str) -> UpstreamError {
+        UpstreamError::Changed { backend: self.service.name.clone(), code: code.to_owned() }
+    }
+
     fn broken(&self, source: BodyError) -> UpstreamError {
-        UpstreamError::Broken { backend: self.0.name.clone(), source }
+        UpstreamError::Broken { backend: self.service.name.clone(), source }
     }
 
     fn request(&self, source: BodyError) -> UpstreamError {
-        UpstreamError::Request { backend: self.0.name.clone(), source }
+        UpstreamError::Request { backend: self.service.name.clone(), source }
     }
 
     fn unmade(&self, why: &'static str) -> UpstreamError {
         self.request(why.into())
+    }
+}
+
+/// Says that the body is in chunks. Only with trailers: whoever takes those takes this away again, but Ceph RGW 16 keeps it
+/// with the object.
+fn add_encoding(headers: &mut http::HeaderMap) {
+    let before = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let all = before.map_or_else(|| "aws-chunked".to_owned(), |before| format!("aws-chunked,{before}"));
+    if let Ok(all) = HeaderValue::from_str(&all) {
+        headers.insert(CONTENT_ENCODING, all);
     }
 }
 

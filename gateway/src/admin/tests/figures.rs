@@ -33,7 +33,17 @@ async fn the_dashboard_says_what_was_done_and_agrees_with_the_counts() {
     assert_eq!((status, &series["step_s"]), (StatusCode::OK, &json!(10)));
     let points = series["points"].as_array().unwrap();
     assert_eq!((&points[0]["bytes_in"], &points[1]["bytes_in"]), (&json!(8), &json!(0)), "{series}");
-    assert_eq!(bench.call(Method::GET, "/series?minutes=61", None).await.1["code"], json!("invalid"));
+    let (status, long) = bench.call(Method::GET, "/series?minutes=2880", None).await;
+    assert_eq!(
+        (status, &long["step_s"], &long["points"]),
+        (StatusCode::OK, &json!(300), &json!([])),
+        "none is over yet"
+    );
+    assert!(long["begun"].as_str().is_some_and(|begun| begun.ends_with('Z')), "{long}");
+    for wrong in ["0", "2881"] {
+        let path = format!("/series?minutes={wrong}");
+        assert_eq!(bench.call(Method::GET, &path, None).await.1["code"], json!("invalid"), "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -66,6 +76,12 @@ async fn a_policy_is_shown_with_whether_it_applies_here_and_what_it_did() {
     );
     let hits = json!({ "encrypted": 1, "would_encrypt": 0, "denied": 0, "would_deny": 0, "error": 0 });
     assert_eq!(rule["hits"], hits);
+    let bucket = |status: &Value| (status["effective"] == true, status["encrypting"] == true);
+    assert_eq!(bucket(&bench.call(Method::GET, "/buckets/files", None).await.1), (true, true));
+    let bench = with_buckets().await;
+    bench.apply("buckets: [files], when: 'object.size > 3', effect: encrypt");
+    let part = bench.call(Method::GET, "/buckets/files", None).await.1;
+    assert_eq!(bucket(&part), (true, false), "it asks for a part of the bucket: {part}");
     for (spec, why) in
         [("gateways: {site: [elsewhere]}, effect: encrypt", "labels"), ("mode: disabled, effect: encrypt", "disabled")]
     {

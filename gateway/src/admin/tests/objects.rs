@@ -295,3 +295,45 @@ async fn an_object_is_deleted_and_what_is_not_there_is_said_so() {
     }
     assert_eq!(json_of(bench.object(Method::GET, FILES, &[], "").await).await.1["code"], json!("invalid"));
 }
+
+#[tokio::test]
+async fn a_bucket_is_made_by_a_name_that_s3_takes_and_shows_what_becomes_of_objects_in_it() {
+    let bench = with_buckets().await;
+    bench.apply("buckets: [\"new-*\"], effect: encrypt");
+    let make = |name: &str| json!({ "bucket": name });
+    let (status, made) = bench.call(Method::POST, "/buckets", Some(make("new-one"))).await;
+    assert_eq!((status, &made["bucket"]), (StatusCode::CREATED, &json!("new-one")), "{made}");
+    assert_eq!((&made["effective"], &made["because"]), (&json!(true), &json!("policy rule")));
+    let (status, problem) = bench.call(Method::POST, "/buckets", Some(make("New_One"))).await;
+    assert_eq!((status, &problem["errors"][0]["path"]), (StatusCode::BAD_REQUEST, &json!("bucket")));
+    assert!(problem["errors"][0]["message"].as_str().is_some_and(|said| said.contains("lower-case")), "{problem}");
+    for taken in ["files", "new-one"] {
+        assert_eq!(bench.call(Method::POST, "/buckets", Some(make(taken))).await.0, StatusCode::CONFLICT, "{taken}");
+    }
+    let system = bench.admin.group.system().bucket().to_owned();
+    let (status, _) = bench.call(Method::POST, "/buckets", Some(make(&system))).await;
+    assert!(status.is_client_error(), "the system bucket is not made again: {status}");
+}
+
+#[tokio::test]
+async fn a_bucket_goes_when_it_is_empty_and_its_name_is_typed_again_and_its_toggle_with_it() {
+    let bench = with_buckets().await;
+    let (status, problem) = bench.call(Method::DELETE, "/buckets/vault", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("confirm")));
+    let (status, problem) = bench.call(Method::DELETE, "/buckets/vault?confirm=vault", None).await;
+    assert_eq!((status, &problem["s3_code"]), (StatusCode::CONFLICT, &json!("BucketNotEmpty")), "{problem}");
+    assert!(
+        problem["detail"].as_str().is_some_and(|said| said.contains("not empty")),
+        "as the storage words it: {problem}"
+    );
+    bench.call(Method::DELETE, "/buckets/vault/object?key=first", None).await;
+    assert_eq!(bench.call(Method::DELETE, "/buckets/vault?confirm=vaul", None).await.1["code"], json!("confirm"));
+    assert_eq!(bench.call(Method::DELETE, "/buckets/vault?confirm=vault", None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(bench.call(Method::GET, "/buckets/vault", None).await.0, StatusCode::NOT_FOUND);
+    assert!(!bench.admin.group.document().toggled("vault"), "its settings are gone");
+    let system = bench.admin.group.system().bucket().to_owned();
+    for name in ["vault", &system] {
+        let path = format!("/buckets/{name}?confirm={name}");
+        assert_eq!(bench.call(Method::DELETE, &path, None).await.0, StatusCode::NOT_FOUND, "{name}");
+    }
+}

@@ -1,9 +1,13 @@
 //! What administrators change. An edit either leaves the document valid or refuses and says why; it reads no clock and
 //! draws no randomness, since it is run again on a newer document when another member was faster.
 
+use std::collections::BTreeMap;
+
 use ids::KmsId;
 
-use super::{Bucket, Credential, Document, Floor, FormerPlace, Grant, KmsEntry, Refusal, Token, UnixMillis};
+use super::{
+    Backup, Bucket, Credential, Document, Floor, FormerPlace, Grant, Identity, KmsEntry, Refusal, Token, UnixMillis,
+};
 
 /// Bounds of a document: far beyond any group, and small enough to be read whole.
 const MAX_BUCKETS: usize = 20_000;
@@ -13,6 +17,7 @@ const MAX_KMS: usize = 64;
 const MAX_GRANTS: usize = 64;
 const MAX_PATTERNS: usize = 256;
 const MAX_PLACES: usize = 1_000;
+const MAX_IDENTITIES: usize = 64;
 
 impl Document {
     /// Switches the encryption of a bucket. Nothing changes if it already is so.
@@ -79,6 +84,7 @@ impl Document {
         }
         check_name(&credential.name)?;
         check_grants(&credential.grants)?;
+        check_identities(&credential.identities)?;
         if self.credentials.contains_key(access_key) {
             return Err(Refusal::Conflict(format!("there is a credential {access_key} already")));
         }
@@ -111,6 +117,13 @@ impl Document {
             credential.grants = grants.to_vec();
         }
         credential.admin = admin.unwrap_or(credential.admin);
+        Ok(())
+    }
+
+    /// Sets who the holder of a credential is at the backends.
+    pub fn set_identities(&mut self, access_key: &str, identities: BTreeMap<String, Identity>) -> Result<(), Refusal> {
+        check_identities(&identities)?;
+        self.credentials.get_mut(access_key).ok_or_else(|| no_credential(access_key))?.identities = identities;
         Ok(())
     }
 
@@ -170,6 +183,13 @@ impl Document {
         self.kms.get_mut(id).ok_or_else(|| no_kms(id))
     }
 
+    /// Records that a copy of a key that was made in place is kept.
+    pub fn record_backup(&mut self, id: &KmsId, fingerprint: &str, backup: Backup) -> Result<(), Refusal> {
+        let made = self.kms_mut(id)?.made.get_mut(fingerprint);
+        made.ok_or_else(|| not_made(id, fingerprint))?.backup = Some(backup);
+        Ok(())
+    }
+
     /// Makes a KMS the one under which new objects are encrypted.
     pub fn activate_kms(&mut self, id: &KmsId) -> Result<(), Refusal> {
         if !self.kms.contains_key(id) {
@@ -219,6 +239,14 @@ fn no_kms(id: &KmsId) -> Refusal {
     Refusal::NotFound(format!("there is no KMS {id}"))
 }
 
+/// A key of which no copy is given out, since its operator has the file that it came from.
+pub(crate) fn not_made(id: &KmsId, fingerprint: &str) -> Refusal {
+    let shown: String = fingerprint.chars().take(80).collect();
+    Refusal::Conflict(format!(
+        "KMS {id} has no key {shown} that was made in place; of one that was uploaded, the file that it came from is the copy"
+    ))
+}
+
 fn no_credential(access_key: &str) -> Refusal {
     let shown: String = access_key.chars().take(128).collect();
     Refusal::NotFound(format!("there is no credential {shown}"))
@@ -237,6 +265,17 @@ fn check_grants(grants: &[Grant]) -> Result<(), Refusal> {
     if grants.len() > MAX_GRANTS || grants.iter().any(|grant| long(grant) || empty(grant)) {
         let rule = format!("at most {MAX_GRANTS} grants, each with 1 to {MAX_PATTERNS} patterns and 1 to 5 actions");
         return Err(Refusal::Invalid(rule));
+    }
+    Ok(())
+}
+
+fn check_identities(identities: &BTreeMap<String, Identity>) -> Result<(), Refusal> {
+    let legal =
+        |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let odd = |identity: &Identity| !legal(&identity.access_key, 256) || !legal(identity.secret.expose(), 1024);
+    if identities.len() > MAX_IDENTITIES || identities.values().any(odd) {
+        let rule = "an access key of 1 to 256 and a secret key of 1 to 1024 printable characters of ASCII";
+        return Err(Refusal::Invalid(format!("identities: at most {MAX_IDENTITIES}, each with {rule}")));
     }
     Ok(())
 }

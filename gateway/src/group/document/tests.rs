@@ -21,7 +21,8 @@ pub(crate) fn empty() -> Document {
 }
 
 fn credential(admin: bool, grants: Vec<Grant>) -> Credential {
-    Credential { secret: Secret::new("a long secret".into()), name: "n".into(), admin, created: 0, grants }
+    let (secret, identities) = (Secret::new("a long secret".into()), BTreeMap::new());
+    Credential { secret, name: "n".into(), admin, created: 0, grants, identities }
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn the_last_administrator_and_the_last_token_stay() {
     document.change_credential("USER", None, Some(true), None).expect("changes");
     document.remove_credential("ADMIN").expect("removes");
     assert!(matches!(document.remove_credential("ADMIN"), Err(Refusal::NotFound(_))));
-    let token = |text: &str| Token { name: "t".into(), created: 0, digest: token_digest(text) };
+    let token = |text: &str| Token { name: "t".into(), created: 0, digest: token_digest(text), may_copy_keys: true };
     document.add_token("1", token("one")).expect("adds");
     assert!(matches!(document.remove_token("1"), Err(Refusal::Conflict(_))));
     document.add_token("2", token("two")).expect("adds");
@@ -118,7 +119,7 @@ fn the_last_administrator_and_the_last_token_stay() {
 fn a_removed_kms_is_no_longer_active_and_an_unknown_one_cannot_be() {
     let mut document = empty();
     let id: KmsId = "prod".parse().expect("legal");
-    let entry = || KmsEntry { provider: "rsa".into(), added: 0, state: Zeroizing::new(vec![1]) };
+    let entry = || KmsEntry { provider: "rsa".into(), added: 0, state: Zeroizing::new(vec![1]), made: BTreeMap::new() };
     assert!(matches!(document.activate_kms(&id), Err(Refusal::NotFound(_))));
     document.add_kms(&id, entry()).expect("adds");
     assert!(matches!(document.add_kms(&id, entry()), Err(Refusal::Conflict(_))));

@@ -4,12 +4,14 @@ use http::{HeaderMap, StatusCode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::super::Front;
 use super::super::console::{Answer, Asked, Line, Refused};
 use super::super::error::Error;
 use super::super::multipart::field;
 use super::super::request::Request;
-use super::super::{Front, headers};
-use super::{MAX_PAGE, bare, decode, entries, push_reference, unread};
+use super::Seen;
+use super::page::{self, bare, decode, push_reference, unread};
+use crate::state::ledger::Known;
 use crate::upstream;
 
 /// One page.
@@ -57,31 +59,23 @@ impl Front {
         if response.status() != StatusCode::OK {
             return Ok(Answer::Refusal(response));
         }
-        let page = upstream::collect(response.into_body(), MAX_PAGE).await;
-        let page = page.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
-        let page = page.ok_or_else(|| Error::internal("The storage's page is too long."))?;
+        let page = page::collect(response.into_body()).await?;
         let coded = field(&page, b"EncodingType").as_deref() == Some("url");
-        let found = entries(&page, coded).map_err(unread)?;
-        let known = if self.may_be_due(&granted.document, &request.bucket) {
-            self.sizes(request, &granted, &found).await?.into_iter().map(Some).collect()
+        let found = page::entries(&page)?;
+        let seen = if self.may_hold_sealed(&granted.document, &request.bucket).await {
+            self.see(&request.bucket, &granted.place, found).await?
         } else {
             // Nothing can have been encrypted here.
-            vec![None; found.len()]
+            let plain = |size| Some(Known { encrypted: false, size, kms: None });
+            found.into_iter().map(|entry| Seen { known: plain(entry.size), entry, another: false }).collect()
         };
-        let objects = found.into_iter().zip(known).map(|(entry, known)| {
-            let sealed = known.as_ref().and_then(Option::as_ref).filter(|known| known.encrypted);
-            let etag = bare(&entry.etag).to_owned();
-            Listed {
-                size: sealed.map_or(entry.size, |known| known.size),
-                etag: if sealed.is_some() { headers::visible_etag_text(&etag) } else { etag },
-                encrypted: match &known {
-                    None => Some(false),
-                    Some(known) => known.as_ref().map(|known| known.encrypted),
-                },
-                kms: sealed.and_then(|known| known.kms.as_ref()).map(ToString::to_string),
-                key: entry.key,
-                modified: entry.modified,
-            }
+        let objects = seen.into_iter().map(|seen| Listed {
+            size: seen.size(),
+            etag: bare(&seen.etag()).to_owned(),
+            encrypted: seen.known.as_ref().map(|known| known.encrypted),
+            kms: seen.sealed().and_then(|known| known.kms.as_ref()).map(ToString::to_string),
+            key: seen.entry.key,
+            modified: seen.entry.modified,
         });
         let more = field(&page, b"IsTruncated").as_deref() == Some("true");
         let next = field(&page, b"NextContinuationToken").filter(|token| more && !token.is_empty());

@@ -6,7 +6,8 @@ use http::{Method, StatusCode};
 
 use super::super::Front;
 use super::super::error::Error;
-use super::{Entry, MAX_PAGE, bare, entries, unread};
+use super::Look;
+use super::page::{self, Entry};
 use crate::state::ledger::{BucketCounts, Known};
 use crate::upstream;
 
@@ -27,7 +28,7 @@ pub(crate) struct Tally {
 }
 
 /// An entry, and what a HEAD said of it.
-type Looked<'a> = (&'a Entry, Result<Option<Known>, Error>);
+type Looked<'a> = (&'a Entry, Result<Look, Error>);
 
 impl Front {
     /// Looks at the page after `tally.after`, and adds it up. Where `heads` are spent, what the ledger does not have is
@@ -45,27 +46,24 @@ impl Front {
             return Err(Error::slow_down("The bucket cannot be listed.")
                 .because(format!("the storage answers {}", head.status)));
         }
-        let page = upstream::collect(body, MAX_PAGE).await;
-        let page = page.map_err(|error| Error::slow_down("The storage broke off.").because(error))?;
-        let page = page.ok_or_else(|| Error::internal("The storage's page is too long."))?;
+        let page = page::collect(body).await?;
         let field = |name: &[u8]| crate::s3::multipart::field(&page, name);
-        let coded = field(b"EncodingType").as_deref() == Some("url");
         let more = field(b"IsTruncated").as_deref() == Some("true");
-        let entries = entries(&page, coded).map_err(unread)?;
+        let entries = page::entries(&page)?;
         let last = entries.last().map(|entry| entry.key.clone());
         if more && (last.is_none() || last <= tally.after) {
             // A storage that does not go on would be looked at for ever.
             return Err(Error::internal("The storage's page does not come after the one before."));
         }
-        let items = entries.iter().map(|entry| (entry.key.clone(), bare(&entry.etag).to_owned())).collect();
+        let items = entries.iter().map(|entry| (entry.key.clone(), entry.bare_etag().to_owned())).collect();
         let known = self.ledger.look_up(bucket, items).await;
-        let due = self.may_be_due(&document, bucket);
+        let due = self.may_hold_sealed(&document, bucket).await;
         let mut misses: Vec<&Entry> = Vec::new();
         for (entry, known) in entries.iter().zip(known) {
             match known {
-                Some(known) => tally.add(&known),
-                None if due => misses.push(entry),
-                // Nothing can have been encrypted here.
+                Some(found) => tally.add(&found.known),
+                None if due && entry.too_short().is_none() => misses.push(entry),
+                // Nothing can have been encrypted here, or not this.
                 None => tally.add(&Known { encrypted: false, size: entry.size, kms: None }),
             }
         }
@@ -82,11 +80,15 @@ impl Front {
         let mut looked = futures_util::stream::iter(looks).buffer_unordered(PARALLEL);
         while let Some((entry, found)) = looked.next().await {
             match found {
-                Ok(Some(known)) => {
-                    self.ledger.record(bucket, &entry.key, bare(&entry.etag), known.clone());
+                Ok(Look::Is(known, standing)) => {
+                    self.ledger.record(bucket, &entry.key, entry.bare_etag(), known.clone(), standing);
                     tally.add(&known);
                 }
-                Ok(None) | Err(_) => tally.unknown += 1,
+                Ok(Look::Another(now, known, standing)) => {
+                    self.ledger.record(bucket, &now.key, now.bare_etag(), known.clone(), standing);
+                    tally.add(&known);
+                }
+                Ok(Look::Unseen) | Err(_) => tally.unknown += 1,
             }
         }
         tally.after = last.filter(|_| more);

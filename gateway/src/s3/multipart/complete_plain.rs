@@ -7,14 +7,16 @@ use ids::Outcome;
 
 use super::super::access::Granted;
 use super::super::checksum::Hasher;
-use super::super::error::Error;
+use super::super::error::{Error, escape};
 use super::super::headers::client_response;
-use super::super::list::push_reference;
 use super::super::request::Request;
+use super::super::write::standing_of;
 use super::super::{Front, headers};
-use super::complete::{Named, parse};
+use super::choose::in_order;
+use super::complete::{Named, asked, parse};
 use super::field;
-use super::state::{UploadId, state_id};
+use super::state::{Done, UploadId, state_id};
+use super::stored::Listed;
 use crate::state::ledger::Known;
 use crate::stats::{Fact, Intent};
 use crate::upstream::{self, Body};
@@ -28,9 +30,20 @@ impl Front {
         id: &UploadId,
         document: bytes::Bytes,
     ) -> Result<Response<Body>, Error> {
-        let note = self.check_plain(&request, granted, &id.upstream).await?;
         let state = state_id(granted, &request.key, &id.upstream);
+        let note = match self.check_plain(&request, granted, &id.upstream).await {
+            Err(error) if error.code == "NoSuchUpload" => {
+                let done = self.done_plain(&state, &document).await?;
+                return done.map(|done| Self::completed(&request, &done)).ok_or(error);
+            }
+            note => note?,
+        };
         let becomes = self.plain_object(&request, granted, &id.upstream, &document).await?;
+        if becomes.is_none()
+            && let Some(done) = self.done_plain(&state, &document).await?
+        {
+            return Ok(Self::completed(&request, &done));
+        }
         let bytes = becomes.as_ref().map_or(0, |(bytes, _)| *bytes);
         if let Some(note) = note.as_ref().filter(|note| note.judge_at_complete) {
             if becomes.is_none() {
@@ -40,38 +53,103 @@ impl Front {
         }
         let mut head = headers::to_storage(&request.headers);
         head.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+        headers::set_conditions(&mut head, self.complete_conditions(&request, granted).await?);
         let outcome = note.as_ref().and_then(|note| note.outcome).unwrap_or(Outcome::Plain);
-        let pending = self.stats.intent(Intent {
+        let intent = Intent {
             bucket: &request.bucket,
             key: &request.key,
             policy: note.as_ref().and_then(|note| note.policy.as_deref()),
             outcome,
             bytes,
             fact: becomes.as_ref().map_or(Fact::None, |(size, etag)| Fact::Etag { etag: etag.clone(), size: *size }),
-        });
-        let response = self.forward(&request, granted, head, upstream::full(document)).await?;
+        };
+        // Dropped without an outcome, where it is not known what the storage did, it is settled by a look.
+        let mut pending = self.is_counted_here(&state).await?.then(|| self.stats.intent(intent));
+        let response = self.forward(&request, granted, head, upstream::full(document.clone())).await?;
         let (mut head, body) = response.into_parts();
         let body = self.answer(body).await?;
         head.headers = headers::to_client(&head.headers);
+        let body = as_asked(&body, &request);
+        if head.headers.contains_key(CONTENT_LENGTH) {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         let etag = field(&body, b"ETag");
-        if let Some(etag) = etag.filter(|_| head.status.is_success()) {
-            if becomes.is_some() {
-                pending.done();
-            } else {
-                pending.ended(outcome, self.stored_len(&request, granted).await);
+        if field(&body, b"Code").as_deref() == Some("NoSuchUpload")
+            && let Some(done) = self.completed_plain_before(&request, granted, &state, &document).await?
+        {
+            // The try that did it counts it.
+            if let Some(pending) = pending.take() {
+                pending.withdrawn();
             }
-            let etag = HeaderValue::from_str(&etag).ok().filter(|etag| !etag.is_empty());
-            if becomes.is_some() {
-                self.learn(&request, etag.as_ref(), Known { encrypted: false, size: bytes, kms: None });
+            return Ok(Self::completed(&request, &done));
+        }
+        if let Some(etag) = etag.filter(|_| head.status.is_success()) {
+            let told = Some(etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+            let told = told.or_else(|| becomes.as_ref().map(|(_, etag)| etag.clone()));
+            let version = head.headers.get("x-amz-version-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+            match pending.take() {
+                Some(pending) if becomes.is_some() => pending.done(),
+                Some(pending) => pending.ended(outcome, self.stored_len(&request, granted).await),
+                None => {}
+            }
+            let (etag, standing) = (etag.trim_matches('"'), standing_of(&head.headers, true));
+            if becomes.is_some() && !etag.is_empty() {
+                let known = Known { encrypted: false, size: bytes, kms: None };
+                self.ledger.record(&request.bucket, &request.key, etag, known, standing);
+            }
+            if let (Some(etag), Ok(named)) = (told, parse(&document)) {
+                self.keep_done(&state, &Done::plain(&named, etag, version)).await?;
             }
             self.policies.upload_ended(&state);
             self.forget_upload(&state).await;
-        } else if head.status.is_server_error() {
-            drop(pending);
-        } else {
+        } else if !head.status.is_server_error()
+            && let Some(pending) = pending.take()
+        {
             pending.ended(Outcome::Failed, 0);
+            self.try_failed(&state).await;
         }
         Ok(client_response(head.status, head.headers, upstream::full(body)))
+    }
+
+    /// What an earlier Complete with the same parts answered.
+    async fn done_plain(&self, state: &str, document: &[u8]) -> Result<Option<Done>, Error> {
+        let Ok(named) = parse(document) else { return Ok(None) };
+        let done = self.done(state).await?;
+        Ok(done.filter(|done| done.request == asked(&named)))
+    }
+
+    /// What a Complete with the same parts came to whose answer was lost: the object is there, made of these parts, and
+    /// nobody has ended the upload since.
+    async fn completed_plain_before(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        state: &str,
+        document: &[u8],
+    ) -> Result<Option<Done>, Error> {
+        if let Some(done) = self.done_plain(state, document).await? {
+            return Ok(Some(done));
+        }
+        let (Ok(named), true) = (parse(document), self.is_open_plain(state).await?) else { return Ok(None) };
+        let ordered = in_order(&named, granted.place.upstream.quirks().parts_in_any_order);
+        let expected = ordered.ok().and_then(|named| etag_of(named.iter().map(|part| part.etag.as_str()), named.len()));
+        let Some(expected) = expected else { return Ok(None) };
+        let mut head = upstream::request(Method::HEAD, upstream::uri(&granted.place.bucket, Some(&request.key), &[]));
+        head.headers_mut().extend(headers::customer_keys(&request.headers));
+        let (seen, _) = self.send(&granted.place.upstream, head).await?.into_parts();
+        if upstream::is_overload(seen.status) {
+            return Err(Error::slow_down("The storage is busy. Try again."));
+        }
+        let text = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok());
+        let etag = text("etag").map(|etag| etag.trim_matches('"'));
+        if !seen.status.is_success() || etag != Some(expected.as_str()) {
+            return Ok(None);
+        }
+        let done = Done::plain(&named, expected, text("x-amz-version-id").map(str::to_owned));
+        self.keep_done(state, &done).await?;
+        self.policies.upload_ended(state);
+        self.forget_upload(state).await;
+        Ok(Some(done))
     }
 
     /// What a plain upload becomes by this document: bytes and `ETag` of the object. None where the storage does not tell,
@@ -84,27 +162,8 @@ impl Front {
         document: &[u8],
     ) -> Result<Option<(u64, String)>, Error> {
         let Ok(named) = parse(document) else { return Ok(None) };
-        let mut parts = Vec::new();
-        let mut marker = String::from("0");
-        loop {
-            let query = [("max-parts", "1000"), ("part-number-marker", marker.as_str()), ("uploadId", upstream_id)];
-            let target = upstream::uri(&granted.place.bucket, Some(&request.key), &query);
-            let response = self.send(&granted.place.upstream, upstream::request(Method::GET, target)).await?;
-            if upstream::is_overload(response.status()) {
-                return Err(Error::slow_down("The storage is busy. Try again."));
-            }
-            if !response.status().is_success() {
-                return Ok(None);
-            }
-            let Some(page) = listed(&self.answer(response.into_body()).await?) else { return Ok(None) };
-            let last = page.last().map(|part| part.number);
-            let full = page.len() >= 1000;
-            parts.extend(page);
-            match last {
-                Some(last) if full && parts.len() < usize::from(super::LAST) => marker = last.to_string(),
-                _ => break,
-            }
-        }
+        let Ok(named) = in_order(&named, granted.place.upstream.quirks().parts_in_any_order) else { return Ok(None) };
+        let Some(parts) = self.stored_parts(request, granted, upstream_id).await? else { return Ok(None) };
         Ok(joined(&named, &parts))
     }
 
@@ -118,61 +177,65 @@ impl Front {
     }
 }
 
-/// A part as the storage lists it.
-struct Listed {
-    number: u16,
-    etag: String,
-    size: u64,
+/// The storage's answer with the bucket and the object's address as the client calls them: the storage's own are none
+/// of its business.
+fn as_asked(answer: &[u8], request: &Request) -> Vec<u8> {
+    let location = format!("/{}/{}", request.bucket, upstream::encode_key(&request.key));
+    let renamed = with_text(answer, "Bucket", &request.bucket);
+    with_text(&renamed, "Location", &location)
 }
 
-/// The parts of one page of `ListParts`; none where it is no such page.
-fn listed(document: &[u8]) -> Option<Vec<Listed>> {
-    use quick_xml::events::Event;
-    let mut reader = quick_xml::Reader::from_reader(document);
-    let (mut parts, mut part, mut text, mut ended) = (Vec::new(), None::<Listed>, String::new(), false);
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(start) => {
-                if start.local_name().as_ref() == b"Part" {
-                    part = Some(Listed { number: 0, etag: String::new(), size: 0 });
-                }
-                text.clear();
-            }
-            Event::Text(piece) => text.push_str(&piece.decode().ok()?),
-            Event::GeneralRef(reference) => push_reference(&reference, &mut text).ok()?,
-            Event::End(end) => match (end.local_name().as_ref(), &mut part) {
-                (b"PartNumber", Some(part)) => part.number = text.trim().parse().ok()?,
-                (b"ETag", Some(part)) => text.trim().trim_matches('"').clone_into(&mut part.etag),
-                (b"Size", Some(part)) => part.size = text.trim().parse().ok()?,
-                (b"Part", _) => parts.extend(part.take()),
-                (b"ListPartsResult", _) => ended = true,
-                _ => {}
-            },
-            Event::Eof => return ended.then_some(parts),
-            _ => {}
+/// The document with another text in the first element of this name; as it is where there is none.
+fn with_text(document: &[u8], name: &str, text: &str) -> Vec<u8> {
+    let find = |tag: &str| document.windows(tag.len()).position(|window| window == tag.as_bytes());
+    let begin = format!("<{name}>");
+    match (find(&begin), find(&format!("</{name}>"))) {
+        (Some(at), Some(end)) if at + begin.len() <= end => {
+            [&document[..at + begin.len()], escape(text).as_bytes(), &document[end..]].concat()
         }
+        _ => document.to_vec(),
     }
 }
 
 /// Bytes and `ETag` of an object of these parts; none where one of them is not there, or the `ETags` are no MD5.
 fn joined(named: &[Named], parts: &[Listed]) -> Option<(u64, String)> {
-    let mut md5 = Hasher::new(ChecksumAlgorithm::Md5);
     let mut bytes = 0_u64;
     for one in named {
         let at = parts.binary_search_by_key(&one.number, |part| part.number).ok()?;
         let part = parts.get(at).filter(|part| part.etag == one.etag)?;
-        md5.update(&hex::decode(&part.etag).ok().filter(|digest| digest.len() == 16)?);
         bytes = bytes.checked_add(part.size)?;
     }
-    Some((bytes, format!("{}-{}", hex::encode(md5.finish()), named.len())))
+    Some((bytes, etag_of(named.iter().map(|part| part.etag.as_str()), named.len())?))
+}
+
+/// The `ETag` of an object of parts that have these; none where they are no MD5.
+fn etag_of<'a>(etags: impl Iterator<Item = &'a str>, count: usize) -> Option<String> {
+    let mut md5 = Hasher::new(ChecksumAlgorithm::Md5);
+    for etag in etags {
+        md5.update(&hex::decode(etag).ok().filter(|digest| digest.len() == 16)?);
+    }
+    Some(format!("{}-{count}", hex::encode(md5.finish())))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stored::listed;
     use super::*;
 
     fn named(parts: &[(u16, &str)]) -> Vec<Named> {
-        parts.iter().map(|(number, etag)| Named { number: *number, etag: (*etag).into() }).collect()
+        parts
+            .iter()
+            .map(|(number, etag)| Named { number: *number, etag: (*etag).into(), checksums: Vec::new() })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_element_of_a_name_gets_another_text_and_nothing_else_changes() {
+        let document = b"<A><Location>http://storage/b/k</Location><Bucket>b</Bucket></A>";
+        let changed = with_text(document, "Location", "/b/a&b");
+        assert_eq!(changed, b"<A><Location>/b/a&amp;b</Location><Bucket>b</Bucket></A>");
+        assert_eq!(with_text(document, "Key", "k"), document);
+        assert_eq!(with_text(b"</Key><Key>", "Key", "k"), b"</Key><Key>");
     }
 
     #[test]
@@ -190,6 +253,5 @@ mod tests {
         assert_eq!(found.1, format!("{}-2", hex::encode(md5.finish())));
         assert_eq!(joined(&named(&[(1, seven)]), &parts), None);
         assert_eq!(joined(&named(&[(2, one)]), &parts), None);
-        assert!(listed(b"<Error/>").is_none() && listed(b"<ListPartsResult><Part>").is_none());
     }
 }

@@ -1,27 +1,31 @@
-//! `ListParts`, `ListMultipartUploads` and `GetObjectAttributes`.
+//! `ListParts` and `ListMultipartUploads`.
 
 #![expect(clippy::format_push_string, reason = "the XML is short, and reads best as it is written")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use envelope::ChecksumKind;
-use http::header::{ETAG, HeaderValue};
+use http::header::HeaderValue;
 use http::{HeaderMap, Method, Response, StatusCode};
 use quick_xml::events::{BytesText, Event};
 use quick_xml::{Reader, Writer};
 
-use super::super::error::{Error, escape, unreadable};
+use super::super::access::Granted;
+use super::super::error::{Error, escape};
 use super::super::headers::client_response;
 use super::super::list::push_reference;
-use super::super::open::{Failed, Stored};
 use super::super::request::Request;
+use super::super::service::element;
 use super::super::{Front, headers};
-use super::state::{PREFIX, PartRecord, UploadId, gone};
-use super::{algorithm_name, answer_xml};
+use super::checksums::{chosen_xml, value_xml};
+use super::state::{Kind, Looked, PREFIX, PartRecord, UploadId, gone};
+use super::{answer_xml, field};
 use crate::upstream::{self, Body};
 
 /// The longest page of uploads that is taken, in bytes.
 const MAX_PAGE: usize = 16 << 20;
+
+/// An upload of which nothing is kept here.
+const PLAIN: &Looked = &(Kind::Plain, None);
 
 impl Front {
     pub(in super::super) async fn list_parts(&self, request: Request) -> Result<Response<Body>, Error> {
@@ -40,8 +44,10 @@ impl Front {
         };
         let most = number("max-parts", 1000)?.min(1000);
         let after = number("part-number-marker", 0)?;
+        let (records, whose) =
+            tokio::try_join!(self.parts(&opened), self.whose_upload(&granted, &request.key, &id.upstream))?;
         let mut latest: Vec<PartRecord> = Vec::new();
-        for record in self.parts(&opened).await? {
+        for record in records {
             match latest.last_mut().filter(|last| last.number == record.number) {
                 Some(last) => *last = record,
                 None => latest.push(record),
@@ -55,17 +61,16 @@ impl Front {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListPartsResult \
              xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>{}</Bucket><Key>{}</Key><UploadId>{}</UploadId>\
              <PartNumberMarker>{after}</PartNumberMarker><NextPartNumberMarker>{last}</NextPartNumberMarker>\
-             <MaxParts>{most}</MaxParts><IsTruncated>{truncated}</IsTruncated><StorageClass>{}</StorageClass>",
+             <MaxParts>{most}</MaxParts><IsTruncated>{truncated}</IsTruncated><StorageClass>{}</StorageClass>{whose}{}",
             escape(&request.bucket),
             escape(&request.key),
             escape(request.query("uploadId").unwrap_or_default()),
-            escape(&opened.note.storage_class)
+            escape(&opened.note.storage_class),
+            chosen_xml(opened.note.checksum_chosen())
         );
         for record in page {
-            let checksum = record
-                .checksum
-                .as_ref()
-                .map(|(name, value)| format!("<Checksum{name}>{}</Checksum{name}>", STANDARD.encode(value)));
+            let of_part =
+                record.checksums.iter().map(|(algorithm, value)| value_xml(*algorithm, &STANDARD.encode(value)));
             text.push_str(&format!(
                 "<Part><PartNumber>{}</PartNumber><LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag>\
                  <Size>{}</Size>{}</Part>",
@@ -73,20 +78,45 @@ impl Front {
                 time_text(record.at_ms),
                 escape(&record.etag),
                 record.plaintext_len,
-                checksum.unwrap_or_default()
+                of_part.collect::<String>()
             ));
         }
         text.push_str("</ListPartsResult>");
         Ok(answer_xml(text, HeaderMap::new()))
     }
 
+    /// The elements by which the storage says whose an upload is.
+    async fn whose_upload(&self, granted: &Granted, key: &str, id: &str) -> Result<String, Error> {
+        let target = upstream::uri(&granted.place.bucket, Some(key), &[("max-parts", "1"), ("uploadId", id)]);
+        let response = self.send(&granted.place.upstream, upstream::request(Method::GET, target)).await?;
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND {
+            return Err(gone());
+        }
+        if !status.is_success() {
+            return Err(Error::slow_down("The upload could not be looked up. Try again.")
+                .because(format!("ListParts: {status}")));
+        }
+        let page = self.answer(response.into_body()).await?;
+        let mut whose = String::new();
+        for name in ["Initiator", "Owner"] {
+            if let Some(inner) = element(&page, name) {
+                whose.push_str(&format!("<{name}>{}</{name}>", String::from_utf8_lossy(&page[inner])));
+            }
+        }
+        Ok(whose)
+    }
+
     pub(in super::super) async fn list_uploads(&self, request: Request) -> Result<Response<Body>, Error> {
         let granted = self.grant(&request)?;
         // A marker is an ID as clients see it.
         let mut asked = request;
+        let mut marked = false;
         for (name, value) in &mut asked.query {
             if name == "upload-id-marker" {
-                *value = UploadId::parse(value).upstream;
+                let id = UploadId::parse(value);
+                marked = id.sealed;
+                *value = id.upstream;
             }
         }
         let response = self.forward(&asked, &granted, headers::to_storage(&asked.headers), upstream::empty()).await?;
@@ -101,90 +131,14 @@ impl Front {
         let unread = |error: quick_xml::Error| Error::internal("The storage's page cannot be read.").because(error);
         let coded = asked.query("encoding-type") == Some("url");
         let uploads = uploads(&page, coded).map_err(unread)?;
-        let sealed = self.are_sealed(&granted, &uploads).await?;
-        let text = rename(&page, |index| sealed.get(&index).copied().unwrap_or_default()).map_err(unread)?;
+        let looked = self.look_at_uploads(&granted, &uploads).await?;
+        let at = |index| looked.get(&index).unwrap_or(PLAIN);
+        // Where the next page begins is as a rule the last upload of this one.
+        let last = uploads.last().filter(|_| at(uploads.len() - 1).0 == Kind::Sealed).map(|(_, id)| id.clone());
+        let next = last.is_some() && field(&page, b"NextUploadIdMarker") == last;
+        let text = rename(&page, marked, next, at).map_err(unread)?;
         shown.insert("content-length", HeaderValue::from(text.len()));
         Ok(client_response(head.status, shown, upstream::full(text)))
-    }
-
-    pub(in super::super) async fn object_attributes(&self, request: Request) -> Result<Response<Body>, Error> {
-        let granted = self.grant(&request)?;
-        let version = request.query("versionId").map(|version| ("versionId", version));
-        let target = upstream::uri(&granted.place.bucket, Some(&request.key), version.as_slice());
-        let mut sent = upstream::request(Method::HEAD, target);
-        let keys = headers::customer_keys(&request.headers);
-        sent.headers_mut().extend(keys.clone());
-        let (head, _) = self.send(&granted.place.upstream, sent).await?.into_parts();
-        if upstream::is_overload(head.status) {
-            // What it is was not seen: its attributes may be those of ciphertext.
-            return Err(Error::slow_down("The storage is busy. Try again."));
-        }
-        let metadata =
-            if head.status.is_success() { headers::sealed_metadata(&head.headers).map_err(unreadable)? } else { None };
-        let Some(metadata) = metadata else { return self.pass_granted(request, &granted).await };
-        let stored = Stored::read(head.headers, request.query("versionId"), keys)?;
-        let object = match self.open(&granted, &request.key, &stored, Some(&metadata), true).await {
-            Ok(object) => object,
-            Err(Failed::Changed) => return Err(Error::slow_down("The object is being overwritten. Try again.")),
-            Err(Failed::Error(error)) => return Err(error),
-        };
-        // A list, which some clients send as one header for each element.
-        let wanted = request.headers.get_all("x-amz-object-attributes").iter().filter_map(|value| value.to_str().ok());
-        let wanted: Vec<_> =
-            wanted.flat_map(|list| list.split(',')).map(|one| one.trim().to_ascii_lowercase()).collect();
-        let wants = |name: &str| wanted.iter().any(|one| one == name);
-        let mut text = String::from(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <GetObjectAttributesResponse xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
-        );
-        let etag = stored.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default();
-        if wants("etag") {
-            let etag = headers::visible_etag_text(etag.trim_matches('"'));
-            text.push_str(&format!("<ETag>{}</ETag>", escape(&etag)));
-        }
-        let checksums = object.checksums().filter(|checksums| !checksums.object.is_empty());
-        if let Some(checksums) = checksums.filter(|_| wants("checksum")) {
-            text.push_str("<Checksum>");
-            for checksum in &checksums.object {
-                let name = algorithm_name(checksum.algorithm);
-                let full = checksum.kind == ChecksumKind::FullObject;
-                let value = STANDARD.encode(&checksum.value);
-                let value = if full { value } else { format!("{value}-{}", object.parts().len()) };
-                let kind = if full { "FULL_OBJECT" } else { "COMPOSITE" };
-                text.push_str(&format!("<Checksum{name}>{value}</Checksum{name}><ChecksumType>{kind}</ChecksumType>"));
-            }
-            text.push_str("</Checksum>");
-        }
-        if wants("objectparts") && object.header().is_multipart() {
-            text.push_str(&format!("<ObjectParts><PartsCount>{}</PartsCount>", object.parts().len()));
-            if let Some(of) = checksums.and_then(|checksums| checksums.parts.as_ref()) {
-                let name = algorithm_name(of.algorithm);
-                for (index, (part, value)) in object.parts().iter().zip(&of.values).enumerate() {
-                    text.push_str(&format!(
-                        "<Part><PartNumber>{}</PartNumber><Size>{}</Size><Checksum{name}>{}</Checksum{name}></Part>",
-                        index + 1,
-                        part.plaintext_len,
-                        STANDARD.encode(value)
-                    ));
-                }
-            }
-            text.push_str("</ObjectParts>");
-        }
-        if wants("storageclass") {
-            let class = stored.headers.get("x-amz-storage-class").and_then(|class| class.to_str().ok());
-            text.push_str(&format!("<StorageClass>{}</StorageClass>", escape(class.unwrap_or("STANDARD"))));
-        }
-        if wants("objectsize") {
-            text.push_str(&format!("<ObjectSize>{}</ObjectSize>", object.plaintext_len()));
-        }
-        text.push_str("</GetObjectAttributesResponse>");
-        let mut shown = HeaderMap::new();
-        for name in ["last-modified", "x-amz-version-id"] {
-            if let Some(value) = stored.headers.get(name) {
-                shown.insert(http::HeaderName::from_static(name), value.clone());
-            }
-        }
-        Ok(answer_xml(text, shown))
     }
 }
 
@@ -226,29 +180,69 @@ fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The page with the IDs of encrypted uploads as clients see them.
-fn rename(page: &[u8], sealed: impl Fn(usize) -> bool) -> Result<Vec<u8>, quick_xml::Error> {
+/// The page with the IDs of encrypted uploads, also where they are the marker that the client gave or the next one, and
+/// the checksums chosen for them, as clients see them, and without the gateway's own.
+fn rename<'a>(
+    page: &[u8],
+    marked: bool,
+    next: bool,
+    looked: impl Fn(usize) -> &'a Looked,
+) -> Result<Vec<u8>, quick_xml::Error> {
+    let kind = |index| looked(index).0;
     let mut reader = Reader::from_reader(page);
     let mut writer = Writer::new(Vec::with_capacity(page.len() + 1024));
-    let (mut index, mut inside) = (0, false);
+    let (mut index, mut inside, mut dropped) = (0, false, false);
     loop {
         let event = reader.read_event()?;
+        let shown = !(inside && kind(index) == Kind::Copy);
         match &event {
-            Event::Start(start) if start.local_name().as_ref() == b"Upload" => inside = true,
+            Event::Start(start) if start.local_name().as_ref() == b"Upload" => {
+                inside = true;
+                if kind(index) == Kind::Copy {
+                    continue;
+                }
+            }
             Event::End(end) if end.local_name().as_ref() == b"Upload" => {
+                if let (Kind::Sealed, Some((algorithm, kind))) = looked(index) {
+                    for (name, text) in [("ChecksumAlgorithm", algorithm), ("ChecksumType", kind)] {
+                        writer.create_element(name).write_text_content(BytesText::new(text))?;
+                    }
+                }
                 inside = false;
                 index += 1;
             }
-            Event::Start(start) if inside && start.local_name().as_ref() == b"UploadId" && sealed(index) => {
+            // The storage's own, of ciphertext.
+            Event::Start(start) if inside && is_checksum(start.local_name()) && kind(index) == Kind::Sealed => {
+                dropped = true;
+            }
+            Event::Start(start) if shown => {
+                let ours = match start.local_name().as_ref() {
+                    b"UploadId" => inside && kind(index) == Kind::Sealed,
+                    b"UploadIdMarker" => marked,
+                    b"NextUploadIdMarker" => next,
+                    _ => false,
+                };
                 writer.write_event(event)?;
-                writer.write_event(Event::Text(BytesText::new(PREFIX)))?;
+                if ours {
+                    writer.write_event(Event::Text(BytesText::new(PREFIX)))?;
+                }
+                continue;
+            }
+            Event::End(end) if dropped && is_checksum(end.local_name()) => {
+                dropped = false;
                 continue;
             }
             Event::Eof => return Ok(writer.into_inner()),
             _ => {}
         }
-        writer.write_event(event)?;
+        if shown && !dropped {
+            writer.write_event(event)?;
+        }
     }
+}
+
+fn is_checksum(name: quick_xml::name::LocalName<'_>) -> bool {
+    name.as_ref().starts_with(b"Checksum")
 }
 
 #[cfg(test)]
@@ -256,12 +250,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ids_of_encrypted_uploads_are_renamed() {
-        let page = "<R><UploadIdMarker>m</UploadIdMarker><Upload><Key>a&amp;b</Key><UploadId>one</UploadId></Upload>\
+    fn only_ids_of_encrypted_uploads_are_renamed_and_the_gateways_own_are_not_shown() {
+        let page = "<R><UploadIdMarker>m</UploadIdMarker><NextUploadIdMarker>one</NextUploadIdMarker>\
+                    <Upload><Key>a&amp;b</Key><UploadId>one</UploadId></Upload>\
                     <Upload><Key>c</Key><UploadId>two</UploadId></Upload></R>";
         let found = uploads(page.as_bytes(), false).unwrap();
         assert_eq!(found, [("a&b".into(), "one".into()), ("c".into(), "two".into())]);
-        let renamed = rename(page.as_bytes(), |index| index == 0).unwrap();
-        assert_eq!(String::from_utf8(renamed).unwrap(), page.replace(">one<", ">gse1.one<"));
+        let renamed = |marked, next, first: Kind| {
+            let first = (first, None);
+            let renamed = rename(page.as_bytes(), marked, next, |index| if index == 0 { &first } else { PLAIN });
+            String::from_utf8(renamed.unwrap()).unwrap()
+        };
+        assert_eq!(renamed(false, true, Kind::Sealed), page.replace(">one<", ">gse1.one<"));
+        assert_eq!(
+            renamed(true, false, Kind::Sealed),
+            page.replace(">one</UploadId>", ">gse1.one</UploadId>").replace(">m<", ">gse1.m<")
+        );
+        let hidden = "<Upload><Key>a&amp;b</Key><UploadId>one</UploadId></Upload>";
+        assert_eq!(renamed(false, false, Kind::Copy), page.replace(hidden, ""));
+    }
+
+    #[test]
+    fn an_encrypted_upload_shows_the_checksum_of_its_client_and_not_the_storages() {
+        let of_storage = "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>";
+        let page = format!(
+            "<R><Upload><UploadId>one</UploadId>{of_storage}</Upload><Upload><UploadId>two</UploadId>{of_storage}</Upload></R>"
+        );
+        let chosen = (Kind::Sealed, Some(("SHA256".to_owned(), "COMPOSITE".to_owned())));
+        let renamed = rename(page.as_bytes(), false, false, |index| if index == 0 { &chosen } else { PLAIN }).unwrap();
+        let of_client = "<ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>";
+        let expected = page.replacen(of_storage, of_client, 1).replace(">one<", ">gse1.one<");
+        assert_eq!(String::from_utf8(renamed).unwrap(), expected);
     }
 }

@@ -4,8 +4,10 @@
 //! mp/ID/upload              an encrypted upload: its header, and a sealed note
 //! mp/ID/part/NNNNN-RECORD   one record of each part upload, in its name, sealed; the object is empty
 //! mp/ID/held/SALT           the sealed bytes of a part that is held back
+//! mp/ID/try                 the member that first tried to complete it, and counts the object
 //! mp/ID/done                what Complete answered, for repeats
 //! mp/ID/plain               an upload that began plain, with a note
+//! mp/ID/copy                an upload of the gateway's own, by which the storage copies an object; see `copy/rewrap`
 //! mp/ID/gone                since when the storage is known not to know the upload; see `sweep`
 //! ```
 //! ID is derived from backend, backing bucket, key and the storage's upload ID. Nothing here is secret: keys are wrapped,
@@ -25,10 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Front;
 use super::super::access::Granted;
+use super::super::checksum::{by_name, name_of};
 use super::super::error::Error;
 use super::super::open::{no_key, unopened};
 use super::super::request::Request;
-use crate::system::SystemError;
+use super::complete::{Named, asked};
+use crate::system::{SystemError, Written};
 
 /// What clients see of an encrypted upload begins so.
 pub(super) const PREFIX: &str = "gse1.";
@@ -74,12 +78,15 @@ pub(super) struct Note {
     pub(super) checksum: Option<String>,
     /// `FULL_OBJECT` rather than composite.
     pub(super) full_object: bool,
+    /// The metadata has no room for what the object could be told by.
+    #[serde(default)]
+    pub(super) unmarked: bool,
 }
 
 /// What an upload is about, in clear: for whoever counts and sweeps uploads without asking a KMS. What a request needs
 /// comes from [`Note`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct About {
+pub(in super::super) struct About {
     pub(super) backend: String,
     /// As the storage calls it.
     pub(super) bucket: String,
@@ -89,10 +96,13 @@ pub(super) struct About {
     /// The set that decided; none: before any was received.
     pub(super) revision: Option<Revision>,
     pub(super) begun_ms: i64,
+    /// Algorithm and kind of the checksum that its client chose, by S3's names; of an encrypted upload.
+    #[serde(default)]
+    pub(super) checksum: Option<(String, String)>,
 }
 
 impl About {
-    pub(super) fn new(granted: &Granted, key: &str, upload: &str, revision: Option<Revision>) -> Self {
+    pub(in super::super) fn new(granted: &Granted, key: &str, upload: &str, revision: Option<Revision>) -> Self {
         Self {
             backend: granted.place.upstream.name().to_owned(),
             bucket: granted.place.bucket.clone(),
@@ -100,11 +110,12 @@ impl About {
             upload: upload.to_owned(),
             revision,
             begun_ms: crate::state::now_ms(),
+            checksum: None,
         }
     }
 
     /// The ID of the state of this upload.
-    pub(super) fn id(&self) -> String {
+    pub(in super::super) fn id(&self) -> String {
         id_of(&self.backend, &self.bucket, &self.key, &self.upload)
     }
 }
@@ -155,7 +166,7 @@ impl Uploads {
 }
 
 /// One upload of one part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PartRecord {
     pub(super) number: u16,
     pub(super) etag: String,
@@ -164,10 +175,16 @@ pub(super) struct PartRecord {
     pub(super) at_ms: i64,
     /// The storage does not have it: it lies in the system bucket.
     pub(super) held: bool,
-    pub(super) checksum: Option<(String, Vec<u8>)>,
+    /// By the upload's algorithm, and by the client's own where that is another one.
+    pub(super) checksums: Vec<(ChecksumAlgorithm, Vec<u8>)>,
 }
 
 impl PartRecord {
+    /// Its checksum by this algorithm.
+    pub(super) fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<&[u8]> {
+        self.checksums.iter().find(|(known, _)| *known == algorithm).map(|(_, value)| value.as_slice())
+    }
+
     pub(super) fn part(&self) -> envelope::Part {
         envelope::Part { number: self.number, plaintext_len: self.plaintext_len, salt: Salt::from_bytes(self.salt) }
     }
@@ -179,13 +196,10 @@ impl PartRecord {
         e.array(7).and_then(|e| e.u16(self.number)).and_then(|e| e.str(&self.etag)).expect(infallible);
         e.bytes(&self.salt).and_then(|e| e.u64(self.plaintext_len)).expect(infallible);
         e.i64(self.at_ms).and_then(|e| e.bool(self.held)).expect(infallible);
-        match &self.checksum {
-            None => {
-                e.null().expect(infallible);
-            }
-            Some((name, value)) => {
-                e.array(2).and_then(|e| e.str(name)).and_then(|e| e.bytes(value)).expect(infallible);
-            }
+        // Name and value in turn.
+        e.array(2 * self.checksums.len() as u64).expect(infallible);
+        for (algorithm, value) in &self.checksums {
+            e.str(name_of(*algorithm)).and_then(|e| e.bytes(value)).expect(infallible);
         }
         out
     }
@@ -196,13 +210,14 @@ impl PartRecord {
         let (number, etag) = (d.u16().ok()?, d.str().ok()?.to_owned());
         let salt = d.bytes().ok()?.try_into().ok()?;
         let (plaintext_len, at_ms, held) = (d.u64().ok()?, d.i64().ok()?, d.bool().ok()?);
-        let checksum = if d.datatype().ok()? == minicbor::data::Type::Null {
-            None
-        } else {
-            d.array().ok()?;
-            Some((d.str().ok()?.to_owned(), d.bytes().ok()?.to_vec()))
-        };
-        Some(Self { number, etag, salt, plaintext_len, at_ms, held, checksum })
+        let mut checksums = Vec::new();
+        // A record without any was null once.
+        if d.datatype().ok()? != minicbor::data::Type::Null {
+            for _ in 0..d.array().ok()?? / 2 {
+                checksums.push((by_name(d.str().ok()?)?, d.bytes().ok()?.to_vec()));
+            }
+        }
+        Some(Self { number, etag, salt, plaintext_len, at_ms, held, checksums })
     }
 }
 
@@ -218,8 +233,15 @@ pub(super) struct Done {
     pub(super) at_ms: i64,
 }
 
+impl Done {
+    /// Of an upload that began plain.
+    pub(super) fn plain(named: &[Named], etag: String, version: Option<String>) -> Self {
+        Self { request: asked(named), etag, version, kms: None, checksum: None, at_ms: crate::state::now_ms() }
+    }
+}
+
 /// The ID of an upload's state.
-pub(super) fn state_id(granted: &Granted, key: &str, upstream_id: &str) -> String {
+pub(in super::super) fn state_id(granted: &Granted, key: &str, upstream_id: &str) -> String {
     id_of(granted.place.upstream.name(), &granted.place.bucket, key, upstream_id)
 }
 
@@ -321,6 +343,12 @@ impl Front {
         self.group.system().put(&object, text).await.map_err(unreachable)
     }
 
+    /// Notes an upload of the gateway's own: clients do not see it, and the sweep aborts what is left of it.
+    pub(in super::super) async fn keep_copy(&self, about: &About) -> Result<(), Error> {
+        let text = serde_json::to_vec(about).map_err(|error| Error::internal("Not noted.").because(error))?;
+        self.group.system().put(&name(&about.id(), "copy"), text).await.map_err(unreachable)
+    }
+
     /// A bare ID passes as plain only if the upload is known to have begun plain, or if nothing can be due. Gives what was
     /// noted, where it was looked up.
     pub(super) async fn check_plain(
@@ -337,6 +365,12 @@ impl Front {
         let note = note.ok_or_else(gone)?;
         let stored = serde_json::from_slice::<StoredPlain>(&note);
         stored.map(|stored| Some(stored.note)).map_err(|_| unreadable("not the JSON of a note"))
+    }
+
+    /// Whether an upload that began plain was neither completed nor aborted through a gateway.
+    pub(super) async fn is_open_plain(&self, id: &str) -> Result<bool, Error> {
+        let note = self.group.system().get(&name(id, "plain"), MAX_STATE).await.map_err(unreachable)?;
+        Ok(note.is_some())
     }
 
     /// Notes one upload of one part; durable when this returns.
@@ -365,6 +399,21 @@ impl Front {
         Ok(records)
     }
 
+    /// Whether the object that this upload becomes is counted here: by the member that tried first, since several may try,
+    /// and one that was killed settles its own try when it is there again.
+    pub(super) async fn is_counted_here(&self, id: &str) -> Result<bool, Error> {
+        let member = self.stats.series().to_string();
+        let tried = self.group.system().put_new(&name(id, "try"), member).await.map_err(unreachable)?;
+        Ok(tried == Written::Ours)
+    }
+
+    /// The try came to nothing: the next one counts.
+    pub(super) async fn try_failed(&self, id: &str) {
+        if let Err(error) = self.group.system().delete(&name(id, "try")).await {
+            tracing::warn!(%error, "an upload that is completed by another member is not counted");
+        }
+    }
+
     pub(super) async fn keep_done(&self, id: &str, done: &Done) -> Result<(), Error> {
         let text = serde_json::to_vec(done).map_err(|e| Error::internal("Not noted.").because(e))?;
         self.group.system().put(&name(id, "done"), text).await.map_err(unreachable)
@@ -376,7 +425,7 @@ impl Front {
     }
 
     /// Removes an upload's state, but for its `done` record. What is left after a failure does no harm.
-    pub(super) async fn forget_upload(&self, id: &str) {
+    pub(in super::super) async fn forget_upload(&self, id: &str) {
         self.uploads.drop(id);
         let system = self.group.system();
         let entries = match system.list_all(&name(id, ""), None, MAX_RECORDS).await {
@@ -400,56 +449,57 @@ impl Front {
         }
     }
 
-    /// Which of these uploads (key, ID) of a bucket are encrypted.
-    pub(super) async fn are_sealed(
+    /// What each of these uploads (key, ID) of a bucket is, by its place in the list.
+    pub(super) async fn look_at_uploads(
         &self,
         granted: &Granted,
         uploads: &[(String, String)],
-    ) -> Result<HashMap<usize, bool>, Error> {
-        let mut looks: Vec<BoxFuture<'_, Result<(usize, bool), Error>>> = Vec::with_capacity(uploads.len());
+    ) -> Result<HashMap<usize, Looked>, Error> {
+        let mut looks: Vec<BoxFuture<'_, Result<(usize, Looked), Error>>> = Vec::with_capacity(uploads.len());
         for (index, (key, id)) in uploads.iter().enumerate() {
-            let object = name(&state_id(granted, key, id), "upload");
-            looks.push(Box::pin(async move {
-                let found = self.group.system().get(&object, MAX_STATE).await.map_err(unreachable)?;
-                Ok((index, found.is_some()))
-            }));
+            let id = state_id(granted, key, id);
+            looks.push(Box::pin(async move { Ok((index, self.look_at_upload(&id).await?)) }));
         }
-        let mut looked = futures_util::stream::iter(looks).buffer_unordered(16);
-        let mut sealed = HashMap::new();
-        while let Some(found) = looked.next().await {
-            let (index, is) = found?;
-            sealed.insert(index, is);
+        let mut looks = futures_util::stream::iter(looks).buffer_unordered(16);
+        let mut looked = HashMap::new();
+        while let Some(found) = looks.next().await {
+            let (index, found) = found?;
+            looked.insert(index, found);
         }
-        Ok(sealed)
+        Ok(looked)
     }
+
+    async fn look_at_upload(&self, id: &str) -> Result<Looked, Error> {
+        let system = self.group.system();
+        for (what, kind) in [("upload", Kind::Sealed), ("copy", Kind::Copy)] {
+            if let Some(stored) = system.get(&name(id, what), MAX_STATE).await.map_err(unreachable)? {
+                return Ok((kind, about(id, &stored, kind).and_then(|about| about.checksum)));
+            }
+        }
+        Ok((Kind::Plain, None))
+    }
+}
+
+/// What an upload is to clients, and the checksum that was chosen for it: algorithm and kind.
+pub(super) type Looked = (Kind, Option<(String, String)>);
+
+/// What an upload of the storage is to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Sealed,
+    /// Of the gateway's own: they do not see it.
+    Copy,
 }
 
 /// What the note of an upload says it is about; none where it cannot be read, or is another upload's.
-pub(super) fn about(id: &str, stored: &[u8], sealed: bool) -> Option<About> {
-    let about = if sealed {
-        serde_json::from_slice::<Stored>(stored).ok()?.about
-    } else {
-        serde_json::from_slice::<StoredPlain>(stored).ok()?.about
+pub(super) fn about(id: &str, stored: &[u8], kind: Kind) -> Option<About> {
+    let about = match kind {
+        Kind::Sealed => serde_json::from_slice::<Stored>(stored).ok()?.about,
+        Kind::Plain => serde_json::from_slice::<StoredPlain>(stored).ok()?.about,
+        Kind::Copy => serde_json::from_slice::<About>(stored).ok()?,
     };
     (about.id() == id).then_some(about)
-}
-
-/// The algorithm of a record's checksum.
-pub(super) fn algorithm(record: &PartRecord) -> Option<(ChecksumAlgorithm, &[u8])> {
-    let (name, value) = record.checksum.as_ref()?;
-    Some((super::super::checksum::by_name(name)?, value))
-}
-
-/// S3's name of an algorithm.
-pub(super) fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
-    match algorithm {
-        ChecksumAlgorithm::Crc32 => "CRC32",
-        ChecksumAlgorithm::Crc32c => "CRC32C",
-        ChecksumAlgorithm::Crc64Nvme => "CRC64NVME",
-        ChecksumAlgorithm::Sha1 => "SHA1",
-        ChecksumAlgorithm::Sha256 => "SHA256",
-        ChecksumAlgorithm::Md5 => "MD5",
-    }
 }
 
 #[cfg(test)]
@@ -465,7 +515,7 @@ mod tests {
             plaintext_len: 5 << 30,
             at_ms: 1_800_000_000_000,
             held: true,
-            checksum: Some(("SHA256".into(), vec![9; 32])),
+            checksums: vec![(ChecksumAlgorithm::Sha256, vec![9; 32]), (ChecksumAlgorithm::Crc64Nvme, vec![8; 8])],
         };
         let coded = record.encode();
         assert_eq!(PartRecord::decode(&coded), Some(record));

@@ -3,8 +3,9 @@
 //! ```text
 //! mp/ID/… ─▶ done                     ─▶ the upload is over: what is left beside the record goes at once,
 //!         │                              the record itself once Complete need not be repeated any more
-//!         ├▶ upload or plain          ─▶ the storage knows the upload: open
+//!         ├▶ upload or plain          ─▶ the storage knows the upload: open, or aborted where that is so for too long
 //!         │                           └▶ surely not: noted as gone, and removed when that has been so for long
+//!         ├▶ copy                     ─▶ an upload of the gateway's own: aborted once it is older than any copy under way
 //!         ├▶ neither                  ─▶ left over from a removal: noted as gone, then removed
 //!         └▶ anything unreadable      ─▶ told and kept
 //! ```
@@ -20,7 +21,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::super::Front;
-use super::state::{About, Done, MAX_STATE, about, name};
+use super::state::{About, Done, Kind, MAX_STATE, about, name};
 use super::{MAX_ANSWER, field};
 use crate::snapshot;
 use crate::state::{now_ms, unix_time};
@@ -39,11 +40,16 @@ pub(crate) struct Ages {
     pub(crate) done: Duration,
     /// The state of an upload that the storage does not know: so long after that was first seen.
     pub(crate) gone: Duration,
+    /// The upload of a copy whose note was not renewed for so long: whoever made it is no more.
+    pub(crate) copy: Duration,
+    /// An upload that was begun so long ago is aborted; none: never, as in S3.
+    pub(crate) open: Option<Duration>,
 }
 
 impl Default for Ages {
     fn default() -> Self {
-        Self { done: Duration::from_hours(24), gone: Duration::from_hours(24) }
+        let day = Duration::from_hours(24);
+        Self { done: day, gone: day, copy: day, open: None }
     }
 }
 
@@ -85,7 +91,7 @@ impl Front {
         loop {
             let (page, more) = self.states(after.as_deref()).await?;
             let mut reads: Vec<BoxFuture<'_, Result<Option<snapshot::Upload>, SystemError>>> = Vec::new();
-            for (id, names) in page.iter().filter(|(_, names)| !names.contains("done")) {
+            for (id, names) in page.iter().filter(|(_, names)| !names.contains("done") && !names.contains("copy")) {
                 match self.policies.known_upload(id) {
                     Some(known) => open.push(known),
                     None => reads.push(Box::pin(self.open_upload(id, names))),
@@ -115,10 +121,10 @@ impl Front {
         {
             return Ok(None);
         }
-        for (what, sealed) in [("upload", true), ("plain", false)] {
+        for (what, kind) in [("upload", Kind::Sealed), ("plain", Kind::Plain)] {
             let Some(stored) = system.get(&name(id, what), MAX_STATE).await? else { continue };
             // One that cannot be read is open for all that is known.
-            let about = about(id, &stored, sealed);
+            let about = about(id, &stored, kind);
             return Ok(Some(snapshot::Upload {
                 id: id.to_owned(),
                 revision: about.as_ref().and_then(|about| about.revision),
@@ -148,7 +154,12 @@ impl Front {
                 swept.looked_at += 1;
                 // The last state of a page may go on in the next.
                 let alone = names.len() == 1 && (at + 1 < page.len() || !more);
-                match self.sweep_upload(id, alone, ages).await? {
+                let found = if names.contains("copy") {
+                    self.sweep_copy(id, ages).await?
+                } else {
+                    self.sweep_upload(id, alone, ages).await?
+                };
+                match found {
                     Found::Keep | Found::Over => {}
                     Found::Removed => swept.removed += 1,
                     Found::Unreadable(what) => {
@@ -193,9 +204,9 @@ impl Front {
             return Ok(Found::Removed);
         }
         let mut upload = None;
-        for (what, sealed) in [("upload", true), ("plain", false)] {
+        for (what, kind) in [("upload", Kind::Sealed), ("plain", Kind::Plain)] {
             if let Some(stored) = system.get(&name(id, what), MAX_STATE).await? {
-                let Some(about) = about(id, &stored, sealed) else { return Ok(Found::Unreadable(what)) };
+                let Some(about) = about(id, &stored, kind) else { return Ok(Found::Unreadable(what)) };
                 upload = Some(about);
                 break;
             }
@@ -210,7 +221,9 @@ impl Front {
             None => Ok(Found::Keep),
             Some(false) => {
                 system.delete(&mark).await?;
-                Ok(Found::Keep)
+                let old = |about: &About| ages.open.is_some_and(|age| is_older(about.begun_ms, age));
+                let Some(about) = upload.filter(old) else { return Ok(Found::Keep) };
+                self.abort_old(id, &about).await
             }
             Some(true) => {
                 let noted = system.get(&mark, MAX_STATE).await?;
@@ -232,6 +245,49 @@ impl Front {
         }
     }
 
+    /// The upload of a copy that nobody brings to its end.
+    async fn sweep_copy(&self, id: &str, ages: Ages) -> Result<Found, SystemError> {
+        let Some(stored) = self.group.system().get(&name(id, "copy"), MAX_STATE).await? else {
+            return Ok(Found::Over);
+        };
+        let Some(about) = about(id, &stored, Kind::Copy) else { return Ok(Found::Unreadable("copy")) };
+        let Some(upstream) = self.upstreams.get(&about.backend) else { return Ok(Found::Keep) };
+        if !is_older(about.begun_ms, ages.copy) || !self.abort(upstream, &about).await {
+            return Ok(Found::Keep);
+        }
+        self.forget_upload(id).await;
+        Ok(Found::Removed)
+    }
+
+    /// Aborts an upload at the storage. Says whether it surely does not know it any more.
+    pub(in super::super) async fn abort(&self, upstream: &upstream::Upstream, about: &About) -> bool {
+        let target = upstream::uri(&about.bucket, Some(&about.key), &[("uploadId", &about.upload)]);
+        match self.send(upstream, upstream::request(Method::DELETE, target)).await {
+            Ok(response) if response.status().is_success() => true,
+            Ok(response) => response.status() == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await,
+            Err(error) => {
+                tracing::warn!(cause = error.cause().unwrap_or_default(), "upload that was given up cannot be aborted");
+                false
+            }
+        }
+    }
+
+    /// Aborts an upload that its client has left. Where the storage does not know it any more, it may just be completed:
+    /// then it goes the way of those.
+    async fn abort_old(&self, id: &str, about: &About) -> Result<Found, SystemError> {
+        let Some(upstream) = self.upstreams.get(&about.backend) else { return Ok(Found::Keep) };
+        let target = upstream::uri(&about.bucket, Some(&about.key), &[("uploadId", &about.upload)]);
+        match self.send(upstream, upstream::request(Method::DELETE, target)).await {
+            Ok(response) if response.status().is_success() => {
+                tracing::info!(state = id, "a multipart upload is aborted: it was begun too long ago");
+                self.policies.upload_ended(id);
+                self.forget_upload(id).await;
+                Ok(Found::Removed)
+            }
+            _ => Ok(Found::Keep),
+        }
+    }
+
     /// Does the storage surely not know the upload? None: it cannot be told.
     async fn is_gone(&self, about: &About) -> Option<bool> {
         let upstream = self.upstreams.get(&about.backend)?;
@@ -242,11 +298,7 @@ impl Front {
         if status.is_success() {
             return Some(false);
         }
-        if status != StatusCode::NOT_FOUND {
-            return None;
-        }
-        let body = upstream::collect(response.into_body(), MAX_ANSWER).await.ok()??;
-        matches!(field(&body, b"Code")?.as_str(), "NoSuchUpload" | "NoSuchBucket").then_some(true)
+        (status == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await).then_some(true)
     }
 
     /// The states of one page after a state, each with the first words of the names that the page has of it; and whether
@@ -268,6 +320,14 @@ impl Front {
         }
         Ok((states, page.more))
     }
+}
+
+/// Whether a refusal says that there is no such upload; a proxy's page says nothing.
+async fn is_no_upload(body: upstream::Body) -> bool {
+    let body = upstream::collect(body, MAX_ANSWER).await.ok().flatten().unwrap_or_default();
+    // Ceph RGW 16 says NoSuchKey of an upload that it does not know.
+    let known = ["NoSuchUpload", "NoSuchBucket", "NoSuchKey"];
+    field(&body, b"Code").is_some_and(|code| known.contains(&code.as_str()))
 }
 
 fn is_older(at_ms: i64, age: Duration) -> bool {

@@ -40,7 +40,7 @@ pub(super) async fn put(
         .into();
     let url = format!("http://{host}{path}");
     let all = headers.iter().copied().chain([("host", host.as_str())]);
-    let payload = if headers.iter().any(|(name, _)| *name == "x-amz-trailer") {
+    let payload = if headers.iter().any(|(name, _)| ["x-amz-trailer", "x-amz-decoded-content-length"].contains(name)) {
         SignableBody::StreamingUnsignedPayloadTrailer
     } else {
         SignableBody::UnsignedPayload

@@ -100,12 +100,37 @@ async fn a_read_takes_as_many_requests_as_the_design_grants_cold_and_one_when_it
         end("HEAD, parts", 1);
         begin();
         assert_eq!(head("single", &mode).await.header("x-amz-checksum-crc32c"), crc[0].1);
-        end("HEAD with checksums", 2);
+        end("HEAD with checksums, single", 2);
         begin();
-        let attributes = [("x-amz-object-attributes", "ObjectSize")];
-        assert_eq!(get("parts", &attributes, &[("attributes", "")]).await.field("ObjectSize"), parts.len().to_string());
-        end("GetObjectAttributes", 2);
+        check(&head("parts", &mode).await, b"", "HEAD with checksums, parts");
+        end("HEAD with checksums, parts", 2);
+        for (key, len) in [("single", single.len()), ("parts", parts.len())] {
+            begin();
+            let attributes = [("x-amz-object-attributes", "ObjectSize")];
+            assert_eq!(get(key, &attributes, &[("attributes", "")]).await.field("ObjectSize"), len.to_string());
+            end("GetObjectAttributes", 2);
+        }
     }
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_part_takes_two_requests_and_its_first_at_another_member_a_look_at_the_upload() {
+    let storage = Storage::new();
+    let (relay, gateway, client) = counted(&storage).await;
+    let other = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "two").await;
+    let behind = other.client(ADMIN);
+    let id = create(&client, "sealed", "k").await;
+    for (client, number, expected) in
+        [(&client, 1, 2), (&client, 2, 2), (&behind, 3, 3), (&behind, 4, 2), (&client, 5, 2)]
+    {
+        relay.seen();
+        assert_eq!(part(client, "sealed", "k", &id, number, &bytes(PART)).await.status, StatusCode::OK);
+        let seen = relay.seen();
+        assert_eq!(seen.len(), expected, "part {number}: {seen:?}");
+    }
+    other.end().await;
     gateway.end().await;
     relay.end().await;
 }
@@ -168,6 +193,54 @@ async fn bytes_that_were_changed_behind_what_is_known_are_never_served() {
     let answer = client.range("sealed", "k", "bytes=70000-70009").await;
     assert_eq!((answer.status, answer.code().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"));
     assert!(client.range("sealed", "k", "bytes=0-9").await.body == body[..10]);
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_range_of_a_mebibyte_takes_at_most_1_13_times_its_bytes_from_the_storage_also_the_first_time() {
+    const ASKED: usize = 1 << 20;
+    let storage = Storage::new();
+    let (relay, gateway, client) = counted(&storage).await;
+    let body = bytes(2 * PART);
+    client.put("sealed", "single", &body).await;
+    let id = create(&client, "sealed", "parts").await;
+    let mut parts = Vec::new();
+    for (number, some) in body.chunks(PART).enumerate() {
+        let number = u16::try_from(number + 1).unwrap();
+        parts.push((number, part(&client, "sealed", "parts", &id, number, some).await.header("etag").to_owned()));
+    }
+    let named: Vec<_> = parts.iter().map(|(number, etag)| (*number, etag.as_str())).collect();
+    assert_eq!(complete(&client, "sealed", "parts", &id, &named).await.status, StatusCode::OK);
+    for key in ["single", "parts"] {
+        for start in [PART - ASKED / 2 + 7, 1, 2 * PART - ASKED] {
+            relay.fetched();
+            let answer = client.range("sealed", key, &format!("bytes={start}-{}", start + ASKED - 1)).await;
+            assert!(answer.body == body[start..start + ASKED], "{key} {start}: {}", answer.status);
+            let fetched = relay.fetched();
+            assert!(fetched * 100 <= 113 * ASKED as u64, "{key}, {start}: {fetched} bytes");
+        }
+    }
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_range_of_a_plain_object_takes_one_request_once_it_is_known_to_be_plain() {
+    let storage = Storage::new();
+    let (relay, gateway, client) = counted(&storage).await;
+    let body = bytes(300_000);
+    storage.put("sealed", "before", &http::HeaderMap::new(), body.clone().into(), |_| true).await;
+    for expected in [2, 1, 1] {
+        relay.seen();
+        assert!(client.range("sealed", "before", "bytes=70000-70009").await.body == body[70_000..70_010]);
+        assert_eq!(relay.seen().len(), expected);
+    }
+    gateway.toggle("sealed", false).await;
+    client.put("sealed", "through", &body).await;
+    relay.seen();
+    assert!(client.range("sealed", "through", "bytes=-10").await.body == body[299_990..]);
+    assert_eq!(relay.seen().len(), 1);
     gateway.end().await;
     relay.end().await;
 }

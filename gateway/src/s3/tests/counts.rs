@@ -150,3 +150,62 @@ async fn what_is_stored_plain_is_journalled_with_what_a_look_recognises() {
     gateway.end().await;
     relay.end().await;
 }
+
+#[tokio::test]
+async fn an_upload_that_another_member_completes_counts_once_also_where_the_first_try_was_killed() {
+    let storage = Storage::new();
+    let relay = Relay::start(&storage).await;
+    let one = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
+    one.add_kms().await;
+    let first = one.client(ADMIN);
+    first.send(Method::PUT, "sealed", "", &[], &[], b"").await;
+    one.toggle("sealed", true).await;
+    let two = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "two").await;
+    let second = two.client(ADMIN);
+    let id = create(&first, "sealed", "k").await;
+    let etag = part(&first, "sealed", "k", &id, 1, b"data").await.header("etag").to_owned();
+    // The storage never hears of the first try: as where the member is killed within it.
+    relay.rule(|request| if request.method() == Method::POST { Act::Cut(0) } else { Act::Pass });
+    let target = presigned(&one, ADMIN, "POST", &format!("/sealed/k?uploadId={id}"));
+    let document = document(&[(1, &etag)]);
+    let length = document.len().to_string();
+    let headers = [("content-length", length.as_str())];
+    let answer = exchange(&one, &format!("POST {target}"), &headers, document.as_bytes()).await;
+    assert!(answer.contains("503 "), "{answer}");
+    relay.rule(|_| Act::Pass);
+    assert_eq!(one.front.stats.unsettled(), 1);
+    let done = complete(&second, "sealed", "k", &id, &[(1, &etag)]).await;
+    assert_eq!(done.status, StatusCode::OK, "{done:?}");
+    // The first member is there again.
+    let look = crate::app::look(&one.front);
+    one.front.stats.settle(&look, std::time::Duration::from_mins(1)).await;
+    let counted = (one.counted(Outcome::Encrypted), two.counted(Outcome::Encrypted), one.front.stats.unsettled());
+    assert_eq!(counted, (1, 0, 0));
+    two.end().await;
+    one.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_try_that_was_refused_leaves_the_count_to_the_member_that_succeeds() {
+    let storage = Storage::new();
+    let (one, first) = Gateway::with_buckets(&storage).await;
+    let two = Gateway::start(&storage, "two").await;
+    let second = two.client(ADMIN);
+    for (bucket, outcome) in [("plain", Outcome::Plain), ("sealed", Outcome::Encrypted)] {
+        first.put(bucket, "k", b"there").await;
+        let before = (one.counted(outcome), two.counted(outcome));
+        let id = create(&first, bucket, "k").await;
+        let etag = part(&first, bucket, "k", &id, 1, b"data").await.header("etag").to_owned();
+        let query = [("uploadId", id.as_str())];
+        let document = document(&[(1, &etag)]);
+        let new = [("if-none-match", "*")];
+        let refused = first.send(Method::POST, bucket, "k", &query, &new, document.as_bytes()).await;
+        assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED, "{refused:?}");
+        let done = second.send(Method::POST, bucket, "k", &query, &[], document.as_bytes()).await;
+        assert_eq!(done.status, StatusCode::OK, "{done:?}");
+        assert_eq!((one.counted(outcome), two.counted(outcome)), (before.0, before.1 + 1), "{bucket}");
+    }
+    two.end().await;
+    one.end().await;
+}

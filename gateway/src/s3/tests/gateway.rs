@@ -12,10 +12,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Backend, FirstAdmin, Limits, S3Backend, Secret};
+use crate::config::{Backend, FirstAdmin, Limits, LongBodies, S3Backend, Secret, Sse, Unsigned};
 use crate::group::{Action, Credential, Grant, Group, KmsEntry, Options, Pattern};
 use crate::keys::{self, Keys};
-use crate::s3::{Footers, Front, Settings, Uploads, serve};
+use crate::s3::address::Domains;
+use crate::s3::{Footers, Front, Settings, Uploads, Work, serve};
 use crate::sealing::SealingKey;
 use crate::snapshot::Policies;
 use crate::state::State;
@@ -112,6 +113,19 @@ impl Gateway {
         name: &str,
         options: Options,
     ) -> Self {
+        Self::assemble_within(storage, upstream, system, system_bucket, name, options, limits()).await
+    }
+
+    /// The same with bounds of its own for clients.
+    pub(super) async fn assemble_within(
+        storage: &Storage,
+        upstream: Upstream,
+        system: Upstream,
+        system_bucket: &str,
+        name: &str,
+        options: Options,
+        limits: Limits,
+    ) -> Self {
         let state = State::open(&storage.dir.path().join(name)).unwrap();
         let system = Arc::new(System::open(system, &system::Options::new(system_bucket, "us-east-1")).await.unwrap());
         let wish = FirstAdmin {
@@ -133,11 +147,13 @@ impl Gateway {
             ledger: state.ledger(),
             uploads: Uploads::default(),
             footers: Footers::default(),
+            work: Work::default(),
             settings: Settings {
                 region: "us-east-1".to_owned(),
+                domains: Domains::parse("s3.test").unwrap(),
                 system_bucket: system_bucket.to_owned(),
                 floor: false,
-                limits: limits(),
+                limits,
             },
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -189,7 +205,12 @@ impl Gateway {
         let provider = Provider::Rsa(RsaKms::new(id.clone(), key, 0));
         let (kind, state) = (provider.kind().to_owned(), provider.state());
         let edit = |document: &mut crate::group::Document| {
-            let entry = KmsEntry { provider: kind.clone(), added: 0, state: state.clone() };
+            let entry = KmsEntry {
+                provider: kind.clone(),
+                added: 0,
+                state: state.clone(),
+                made: std::collections::BTreeMap::new(),
+            };
             document.add_kms(&id, entry)?;
             document.activate_kms(&id)
         };
@@ -218,6 +239,7 @@ impl Gateway {
                 admin: false,
                 created: 0,
                 grants: grants.clone(),
+                identities: std::collections::BTreeMap::new(),
             };
             document.add_credential(key, credential)
         };
@@ -246,23 +268,42 @@ pub(super) fn service(address: SocketAddr, credential: (&str, &str)) -> Upstream
 }
 
 /// The same, with the bucket in the path or in the host.
-pub(super) fn service_of_style(
+pub(super) fn service_of_style(address: SocketAddr, credential: (&str, &str), path_style: bool) -> Upstream {
+    service_with(address, credential, |backend| backend.path_style = path_style)
+}
+
+/// The same, set otherwise than by default.
+pub(super) fn service_with(
+    address: SocketAddr,
+    credential: (&str, &str),
+    set: impl FnOnce(&mut S3Backend),
+) -> Upstream {
+    service_within(address, credential, &limits(), set)
+}
+
+/// The same, with bounds of its own.
+pub(super) fn service_within(
     address: SocketAddr,
     (access_key, secret_key): (&str, &str),
-    path_style: bool,
+    limits: &Limits,
+    set: impl FnOnce(&mut S3Backend),
 ) -> Upstream {
-    let backend = Backend::S3(Box::new(S3Backend {
+    let mut backend = S3Backend {
         endpoint: format!("http://{address}").parse().unwrap(),
         region: "us-east-1".to_owned(),
         access_key: access_key.to_owned(),
         secret_key: Secret::new(secret_key.to_owned()),
-        path_style,
+        path_style: true,
         ca_file: None,
-    }));
-    Upstream::open("service", &backend, &limits()).unwrap()
+        unsigned: Unsigned::Refuse,
+        sse: Sse::Gateway,
+        long_bodies: LongBodies::Signed,
+    };
+    set(&mut backend);
+    Upstream::open("service", &Backend::S3(Box::new(backend)), limits).unwrap()
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     let time = Duration::from_secs(30);
     Limits { connections: 64, header_timeout: time, body_timeout: time, drain: time }
 }

@@ -18,6 +18,11 @@ use super::gateway::{ADMIN, Gateway, Storage, bytes, service_of_style};
 use super::uploads::{complete, create, part};
 use crate::group::{Action, Options};
 
+/// A header that is well-formed, and names as signed what is not.
+const LIE: &str = "AWS4-HMAC-SHA256 Credential=a/20300101/us-east-1/s3/aws4_request, \
+                   SignedHeaders=host;x-amz-copy-source;x-amz-content-sha256;x-amz-date, Signature=00";
+const LIES: [(&str, &str); 2] = [("x-amz-date", "20300101T000000Z"), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD")];
+
 /// Sends this head and body, and reads until the connection ends.
 pub(super) async fn exchange(gateway: &Gateway, line: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
     let mut text = format!("{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", gateway.address);
@@ -63,10 +68,11 @@ pub(super) fn presigned(gateway: &Gateway, credential: (&str, &str), method: &st
 }
 
 /// A target that is presigned by version 2.
-fn presigned_v2(method: &str, path: &str) -> String {
+/// `amz`: headers of S3's that come with it, which it covers, as they are signed.
+fn presigned_v2(method: &str, path: &str, amz: &str) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, ADMIN.1.as_bytes());
     let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 600;
-    let tag = aws_lc_rs::hmac::sign(&key, format!("{method}\n\n\n{expires}\n{path}").as_bytes());
+    let tag = aws_lc_rs::hmac::sign(&key, format!("{method}\n\n\n{expires}\n{amz}{path}").as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(tag);
     let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     format!("{path}?AWSAccessKeyId={}&Expires={expires}&Signature={signature}", ADMIN.0)
@@ -83,11 +89,13 @@ async fn a_presigned_url_cannot_be_turned_into_a_copy_by_what_names_its_signed_h
     assert_ne!(coded, target);
     for target in [&target, &coded] {
         let headers = [
-            ("authorization", "AWS4-HMAC-SHA256 SignedHeaders=host;x-amz-copy-source, x"),
+            LIES[0],
+            LIES[1],
+            ("authorization", LIE),
             ("x-amz-copy-source", "/sealed/secret"),
             ("content-length", "0"),
         ];
-        for headers in [&headers[..], &headers[1..]] {
+        for headers in [&headers[..], &headers[3..]] {
             let answer = exchange(&gateway, &format!("PUT {target}"), headers, b"").await;
             assert!(!answer.contains("200 OK"), "{answer}");
             assert!(!storage.has("plain", "k").await, "{target}");
@@ -105,13 +113,20 @@ async fn a_url_of_version_2_reaches_no_operation_that_its_signature_does_not_cov
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
     client.put("plain", "k", b"hello").await;
-    let target = presigned_v2("GET", "/plain/k");
+    let target = presigned_v2("GET", "/plain/k", "");
     let answer = exchange(&gateway, &format!("GET {target}"), &[], b"").await;
     assert!(answer.ends_with("hello"), "{answer}");
     // Outside of what version 2 signs; the storage would say NotImplemented, the gateway must not ask it.
     for target in [format!("{target}&attributes"), target.replace("Signature=", "Signatur%65=") + "&attributes"] {
-        let lie = [("authorization", "AWS4-HMAC-SHA256 SignedHeaders=host, x")];
-        for headers in [&lie[..], &[]] {
+        let answer = exchange(&gateway, &format!("GET {target}"), &[], b"").await;
+        assert!(answer.contains("AccessDenied"), "{target}: {answer}");
+    }
+    // A header of version 4 beside it does not make it one of version 4.
+    let [date, content] = LIES;
+    let signed = format!("{}:{}\n{}:{}\n", content.0, content.1, date.0, date.1);
+    let target = presigned_v2("GET", "/plain/k", &signed);
+    for target in [format!("{target}&attributes"), target.replace("Signature=", "Signatur%65=") + "&attributes"] {
+        for headers in [&[date, content][..], &[date, content, ("authorization", LIE)]] {
             let answer = exchange(&gateway, &format!("GET {target}"), headers, b"").await;
             assert!(answer.contains("AccessDenied") || answer.contains("InvalidArgument"), "{target}: {answer}");
         }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::gateway::{ADMIN, Client, Gateway, Storage, bytes, service};
+use super::gateway::{ADMIN, Client, Gateway, Storage, bytes, service, until};
 use super::uploads::{PART, complete, create, part};
 use crate::s3::Ages;
 use crate::scan::{Pace, Scan};
@@ -22,7 +22,7 @@ use crate::snapshot::Bundle;
 use crate::upstream::{self, Upstream};
 
 /// Nothing is kept longer than a look needs.
-const AT_ONCE: Ages = Ages { done: Duration::ZERO, gone: Duration::ZERO };
+const AT_ONCE: Ages = Ages { done: Duration::ZERO, gone: Duration::ZERO, copy: Duration::ZERO, open: None };
 
 fn bundle(number: u64) -> Bundle {
     let text = format!(
@@ -84,7 +84,7 @@ async fn uploads_of_an_earlier_life_and_of_other_members_are_counted_after_a_sta
     create(&client, "plain", "b").await;
     let two = Gateway::start(&storage, "two").await;
     two.front.policies.apply(&bundle(1)).unwrap();
-    let scan = Scan::new(Arc::clone(&two.front));
+    let scan = Scan::with(Arc::clone(&two.front), Pace::default());
     scan.start().await;
     assert!(scan.jobs().uploads_counted && two.front.policies.uploads_are_complete());
     assert_eq!(two.front.policies.uploads_from_before().count, 0, "they were decided by the set that is in force");
@@ -182,6 +182,38 @@ async fn state_of_an_upload_that_the_storage_does_not_know_goes_when_that_is_old
 }
 
 #[tokio::test]
+async fn an_upload_that_was_left_is_aborted_once_it_is_old_and_none_is_without_that_setting() {
+    let storage = Storage::new();
+    let (one, client) = Gateway::with_buckets(&storage).await;
+    let mut ids = Vec::new();
+    for bucket in ["sealed", "plain"] {
+        let id = create(&client, bucket, "k").await;
+        for (number, size) in [(1, PART), (2, 9)] {
+            assert_eq!(part(&client, bucket, "k", &id, number, &bytes(size)).await.status, StatusCode::OK);
+        }
+        ids.push((bucket, id));
+    }
+    let days = |days: u64| Ages { open: Some(Duration::from_hours(24 * days)), ..Ages::default() };
+    for ages in [AT_ONCE, days(1)] {
+        assert_eq!(sweep(&one, ages).await, (0, 0));
+    }
+    for (bucket, id) in &ids {
+        assert_eq!(client.send(Method::GET, bucket, "k", &[("uploadId", id)], &[], b"").await.status, StatusCode::OK);
+    }
+    until("they are old", async || sweep(&one, Ages { open: Some(Duration::ZERO), ..Ages::default() }).await == (2, 0))
+        .await;
+    assert!(states(&storage).await.is_empty(), "{:?}", states(&storage).await);
+    for (bucket, id) in &ids {
+        let list = client.send(Method::GET, bucket, "k", &[("uploadId", id)], &[], b"").await;
+        assert_eq!(list.code(), "NoSuchUpload", "{bucket}");
+        assert_eq!(part(&client, bucket, "k", id, 3, b"x").await.code(), "NoSuchUpload", "{bucket}");
+        let open = client.send(Method::GET, bucket, "", &[("uploads", "")], &[], b"").await;
+        assert_eq!(open.field("UploadId"), "", "{bucket}");
+    }
+    one.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_told_and_kept() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
@@ -205,7 +237,7 @@ async fn what_cannot_be_read_is_told_and_kept() {
     }
     assert_eq!(states(&storage).await, before);
     // For all that is known they are open.
-    let scan = Scan::new(Arc::clone(&gateway.front));
+    let scan = Scan::with(Arc::clone(&gateway.front), Pace::default());
     scan.start().await;
     assert!(scan.jobs().uploads_counted);
     gateway.end().await;
@@ -283,14 +315,6 @@ fn quick() -> Pace {
     let soon = Duration::from_millis(20);
     let term = Duration::from_millis(600);
     Pace { count: soon, sweep: soon, sweep_on: soon, ages: AT_ONCE, term, look: soon, page: Duration::ZERO }
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within a minute: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test]

@@ -76,6 +76,28 @@ fn killed(folder: &Path) -> TempDir {
 }
 
 #[test]
+fn of_several_tries_of_one_write_one_counts_also_across_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let life = Life::begin(folder.path());
+    let mark = |text: &str| Fact::Mark(text.into());
+    drop(life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark("the same upload")));
+    let under_way = life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark("the same upload"));
+    drop(life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark("another upload")));
+    drop(life.journal.intent(key("b", Outcome::Encrypted), "l", 5, mark("the same upload")));
+    life.journal.intent(key("b", Outcome::Encrypted), "k", 5, mark("the same upload")).done();
+    let left = killed(folder.path());
+    // What the others are told makes no difference any more.
+    under_way.done();
+    for life in [life, Life::begin(left.path())] {
+        let open: Vec<_> = life.journal.unsettled().into_values().map(|open| (open.object, open.fact)).collect();
+        let others = [("k".to_owned(), mark("another upload")), ("l".to_owned(), mark("the same upload"))];
+        assert_eq!(open, others);
+        let counts: Vec<_> = life.counts().into_values().collect();
+        assert_eq!(counts, [Count { objects: 1, bytes: 5 }]);
+    }
+}
+
+#[test]
 fn a_write_that_another_intent_counts_is_withdrawn_also_across_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
     let life = Life::begin(folder.path());

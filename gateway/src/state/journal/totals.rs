@@ -117,6 +117,18 @@ impl Totals {
         &self.open
     }
 
+    /// Other open intents of the very object that this one makes, which only tries of one and the same write are: of these
+    /// one takes place.
+    pub(super) fn twins(&self, id: u64) -> Vec<u64> {
+        let Some(of) = self.open.get(&id) else { return Vec::new() };
+        if !matches!(of.fact, super::record::Fact::Mark(_)) {
+            return Vec::new();
+        }
+        let same =
+            |other: &Open| other.fact == of.fact && other.object == of.object && other.key.bucket == of.key.bucket;
+        self.open.iter().filter(|(other, open)| **other != id && same(open)).map(|(other, _)| *other).collect()
+    }
+
     /// The request of an open intent is over: it cannot commit after `until_ms`.
     pub(super) fn bound(&mut self, id: u64, until_ms: i64) {
         if let Some(open) = self.open.get_mut(&id) {

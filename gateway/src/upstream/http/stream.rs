@@ -51,20 +51,35 @@ impl Progress {
     }
 }
 
+/// A body of which nothing was taken yet, while that is so.
+pub(super) struct Untouched(Arc<Mutex<Option<Body>>>);
+
+impl Untouched {
+    /// The body as it was given; none: some of it was taken.
+    pub(super) fn take(self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// The body, held back until its gate opens or [`CONTINUE`] has passed.
-pub(super) fn gated(body: Body) -> (Body, Gate, Progress) {
+pub(super) fn gated(body: Body) -> (Body, Gate, Progress, Untouched) {
     let notify = Arc::new(Notify::new());
     let state = Arc::new(Mutex::new(State { moved: Instant::now(), ended: false }));
     let opened = Arc::clone(&notify);
     let wait = Box::pin(async move {
         let _ = tokio::time::timeout(CONTINUE, opened.notified()).await;
     });
-    let gated = Gated { body, wait: Some(wait), state: Arc::clone(&state) };
-    (gated.boxed_unsync(), Gate(notify), Progress(state))
+    let hint = body.size_hint();
+    let held = Arc::new(Mutex::new(Some(body)));
+    let gated = Gated { held: Arc::clone(&held), hint, body: None, wait: Some(wait), state: Arc::clone(&state) };
+    (gated.boxed_unsync(), Gate(notify), Progress(state), Untouched(held))
 }
 
 struct Gated {
-    body: Body,
+    /// The body, until its way is open.
+    held: Arc<Mutex<Option<Body>>>,
+    hint: SizeHint,
+    body: Option<Body>,
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     state: Arc<Mutex<State>>,
 }
@@ -77,8 +92,11 @@ impl HttpBody for Gated {
         if let Some(wait) = &mut self.wait {
             std::task::ready!(wait.as_mut().poll(cx));
             self.wait = None;
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.body = held;
         }
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(body) = &mut self.body else { return Poll::Ready(Some(Err("the body was taken back".into()))) };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.moved = Instant::now();
         state.ended = frame.is_none();
@@ -88,7 +106,7 @@ impl HttpBody for Gated {
 
     // Never "ended": the gate decides when the first frame goes.
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(self.hint, HttpBody::size_hint)
     }
 }
 
