@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::PgPool;
+use telemetry::http::Bounds;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -129,8 +130,14 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     let addresses = Addresses { console: local(&console)?, grpc: local(&grpc)?, metrics: local(&metrics)? };
     let address = config.public.grpc.clone().unwrap_or_else(|| format!("https://{}", addresses.grpc));
 
-    let app = App::open(config.clone(), address).await?;
-    first_start(&app).await?;
+    let opening = async {
+        let app = App::open(config.clone(), address).await?;
+        first_start(&app).await.map(|()| app)
+    };
+    let app = tokio::select! {
+        app = opening => app?,
+        () = stop.cancelled() => return Ok(()),
+    };
 
     let mut registry = telemetry::registry();
     jobs::register(&app.services, &mut registry);
@@ -145,7 +152,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     let router = telemetry::router(Arc::new(registry), health);
     let token = after.clone();
     background.spawn(async move {
-        telemetry::serve(metrics, router, token).await.map_err(|error| Error::internal("the metrics listener", error))
+        telemetry::http::serve(metrics, router, Bounds::default(), token).await;
+        Ok(())
     });
     let settings = jobs::Settings {
         notify: config.database.notify,
@@ -166,12 +174,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error>
     };
     listeners.spawn(rpc::serve(grpc, app.services.clone(), admission, stop.clone()));
     let (router, token) = (routes::router(app.clone()), stop.clone());
-    let console_connections = config.limits.console_connections;
+    let connections = usize::try_from(config.limits.console_connections).unwrap_or(usize::MAX);
     listeners.spawn(async move {
-        axum::serve(routes::Bounded::new(console, console_connections), router)
-            .with_graceful_shutdown(token.cancelled_owned())
-            .await
-            .map_err(|error| Error::internal("the console's listener", error))
+        telemetry::http::serve(console, router, Bounds { connections, ..Bounds::default() }, token).await;
+        Ok(())
     });
 
     if let Some(path) = &config.listen.addresses_file {
@@ -320,7 +326,7 @@ fn names(config: &Config, address: &str) -> Vec<String> {
 async fn wait_for_database(db: &PgPool) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now() + DATABASE;
     loop {
-        match db::ping(db).await {
+        match db::reach(db).await {
             Ok(()) => return Ok(()),
             Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
             Err(error) => {
@@ -340,4 +346,37 @@ fn signalled() -> Result<impl Future<Output = ()> + Send, Error> {
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_for_the_database_says_why_and_ends_when_it_is_told_to() {
+        // Bound and not listening: whoever connects is refused.
+        let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+        nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let port = nobody.local_addr().expect("bound").port();
+        let settings = [
+            format!("database.url=postgres://nobody@127.0.0.1:{port}/none"),
+            "listen.console=127.0.0.1:0".to_owned(),
+            "listen.grpc=127.0.0.1:0".to_owned(),
+            "listen.metrics=127.0.0.1:0".to_owned(),
+            "sealing.key=file:/nowhere".to_owned(),
+        ];
+        let config =
+            Config::load(None, std::iter::empty(), settings.iter().map(String::as_str)).expect("legal settings");
+        let pool = db::pool(&config.database.url, 1).expect("a legal URL");
+        let why = format!("{:#}", anyhow::Error::from(db::reach(&pool).await.expect_err("nobody listens")));
+        assert!(why.contains(&format!("127.0.0.1:{port}")) && why.contains("refused"), "{why}");
+
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(config, stop.clone()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!serving.is_finished(), "it waits");
+        stop.cancel();
+        let ended = tokio::time::timeout(DATABASE / 4, serving).await.expect("long before it would give up");
+        ended.expect("no panic").expect("it was told to");
+    }
 }

@@ -46,7 +46,7 @@ pub enum Permission {
     ReadAudit,
     /// Accounts and API tokens.
     ManageOperators,
-    /// What concerns the fleet as one: import a bundle from a gateway, begin a new lineage.
+    /// What concerns the fleet as one: begin a new lineage.
     ManageFleet,
 }
 

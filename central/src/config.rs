@@ -95,7 +95,7 @@ pub enum KeySource {
     Credential(String),
     /// `file:PATH`: made at the first start where it does not exist.
     File(PathBuf),
-    /// `env:NAME`: base64 of 32 bytes.
+    /// `env:NAME`: base64 or hex of 32 bytes.
     Env(String),
 }
 

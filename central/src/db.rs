@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
-use sqlx::{PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
 use crate::error::Error;
 
@@ -147,6 +147,22 @@ pub fn signed(what: &'static str, value: u64) -> Result<i64, Error> {
 /// Answers once the database does; for `/readyz`.
 pub async fn ping(db: &PgPool) -> Result<(), Error> {
     sqlx::query_scalar!("select 1").fetch_one(db).await.map(drop).map_err(|error| Error::database("ping", error))
+}
+
+/// Connects once, apart from the pool, which tells of a failure only that it took too long. The error says where to and
+/// why.
+pub async fn reach(db: &PgPool) -> Result<(), Error> {
+    let options = db.connect_options();
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let why = match tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await {
+        Ok(Ok(connection)) => return connection.close().await.map_err(|error| Error::database("ping", error)),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", ACQUIRE.as_secs()),
+    };
+    Err(Error::internal("the database", anyhow::anyhow!("{place}: {why}")))
 }
 
 #[cfg(test)]

@@ -205,7 +205,8 @@ impl Error {
         let away = matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
             // connection exception, insufficient resources, operator intervention, lock_not_available
             || matches!(class, Some("08" | "53" | "57"))
-            || state.as_deref() == Some("55P03");
+            // and idle_in_transaction_session_timeout, after which the connection is gone
+            || matches!(state.as_deref(), Some("55P03" | "25P03"));
         if conflict || away {
             return Self {
                 source: Some(Box::new(Context { what, source: source.into() })),

@@ -24,6 +24,8 @@ pub enum Kind {
     Certificate,
     /// A KMS does not answer.
     Kms,
+    /// Encryption is asked for, and no KMS is active.
+    NoKms,
     /// Reports were missing, or figures were lost, within a week.
     StatisticsGap,
     /// A gateway holds newer policies than Central has.
@@ -31,13 +33,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::GatewayLost,
         Self::GatewayLate,
         Self::Refusal,
         Self::Quarantine,
         Self::Certificate,
         Self::Kms,
+        Self::NoKms,
         Self::StatisticsGap,
         Self::BehindTheFleet,
     ];
@@ -51,6 +54,7 @@ impl Kind {
             Self::Quarantine => "quarantine",
             Self::Certificate => "certificate",
             Self::Kms => "kms",
+            Self::NoKms => "no-kms",
             Self::StatisticsGap => "statistics-gap",
             Self::BehindTheFleet => "behind-the-fleet",
         }

@@ -7,6 +7,6 @@
 //! Each number is the sum of rows that another route shows; `rest::Overview` names the route beside it.
 
 pub mod rest;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! The fleet's policy set: read, publish, go back.
 //!
 //! ```text
-//! rest ──text──▶ policy::parse ──▶ plan(current set) ──▶ Plan {items, changes}
-//!                                                         │ one transaction: head lock, precondition, revision,
-//!                                                         ▼ changes, audit record, NOTIFY
-//!                                                     revision n + 1 (whole set, immutable) ──▶ feed ──▶ grpc ──▶ gateways
+//! rest ──text──▶ policy::parse
+//!                 │ one transaction: head lock, precondition, plan(current set) ──▶ Plan {items, changes},
+//!                 ▼ revision, changes, audit record, NOTIFY
+//!             revision n + 1 (whole set, immutable) ──▶ feed ──▶ grpc ──▶ gateways
 //! ```
 //! A revision is made by `Policies::publish`, or as the first of a new lineage by [`Policies::begin_lineage`]. Its number
 //! is the head's plus one under the head's row lock, so numbers have no gaps and no two editors overwrite each other.

@@ -29,10 +29,7 @@ use crate::{audit, config, console, enrolment, gateways, live, notifications, op
 
 mod guard;
 mod idempotency;
-mod listener;
 mod problems;
-
-pub use listener::Bounded;
 
 /// Where the interface is.
 pub const BASE: &str = "/api/v1";

@@ -5,13 +5,14 @@
 //!     lock the series' mark ──▶ sequence ≤ mark: a replay, nothing changes
 //!                           └─▶ else: cumulative counts replace the series' totals where they are higher,
 //!                               the differences go into the minute at which the gateway counted them, bucket by
-//!                               bucket, and summed into that minute, hour and day for graphs; the mark rises
+//!                               bucket, and summed into that minute, quarter, hour and day for graphs; the mark rises
 //! totals ──▶ snapshot (memory, refreshed by a job) ──▶ /metrics          totals, rollups ──▶ REST
 //! ```
 //! Counters are cumulative within a series, so a lost report costs nothing but its place in time: the next full report
 //! brings the counts. A gateway in quarantine is acknowledged, and its reports kept aside.
 
 pub mod grpc;
+mod inventories;
 pub mod metrics;
 pub mod rest;
 pub(crate) mod store;
@@ -93,7 +94,7 @@ impl Stats {
             store::merge_upstreams(tx, from.gateway, report, &mut traffic).await?;
             traffic::book(tx, from.gateway, at, &traffic).await?;
             if let Some(inventory) = &report.inventory {
-                store::put_inventory(tx, from.gateway, inventory).await?;
+                inventories::put(tx, from.gateway, inventory).await?;
             }
             let missing = report.sequence - mark - 1;
             store::raise_mark(tx, from.gateway, report, missing).await?;

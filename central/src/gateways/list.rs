@@ -96,9 +96,121 @@ pub(super) struct RefusalRow {
     pub(super) at: OffsetDateTime,
 }
 
-/// Gateways by name after `after`, at most `limit`.
-pub(super) async fn page(db: &PgPool, filter: Filter<'_>, after: &str, limit: i64) -> Result<Vec<Row>, Error> {
+/// What gateways are put in order by; those that are alike by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    Name,
+    /// When it was last heard, those that never were first; all that are connected are heard now.
+    Seen,
+    /// Connected, late, lost.
+    Connection,
+    /// The numbers of its version, then the rest of it.
+    Version,
+    /// The policy revision that it received.
+    Revision,
+}
+
+impl Sort {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Seen => "seen",
+            Self::Connection => "connection",
+            Self::Version => "version",
+            Self::Revision => "revision",
+        }
+    }
+}
+
+/// Where a gateway stands in an order, so that a page can begin after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) name: String,
+    /// What it is sorted by where that is a number, otherwise 0.
+    pub(super) number: i64,
+    /// Where it is a word, otherwise empty.
+    pub(super) word: String,
+}
+
+/// The places of the gateways after `after`, at most `limit`.
+pub(super) async fn places(
+    db: &PgPool,
+    filter: Filter<'_>,
+    (sort, down): (Sort, bool),
+    after: Option<&Place>,
+    limit: i64,
+) -> Result<Vec<Place>, Error> {
     let (late, lost) = Connection::bounds(filter.heartbeat);
+    sqlx::query_as!(
+        Place,
+        r#"with placed as (
+               select g.name,
+                      case $12
+                          when 'seen' then case
+                              when c.word = 'connected' then 9223372036854775807
+                              else coalesce((extract(epoch from g.last_seen_at) * 1000000)::bigint, -1) end
+                          when 'connection' then array_position(array['connected', 'late', 'lost'], c.word)
+                          when 'revision' then g.received
+                          else 0 end as number,
+                      case when $12 = 'version' then g.version else '' end as word
+               from gateways g
+               cross join lateral (select case
+                       when g.last_seen_at is null then 'lost'
+                       when g.stream_open and now() - g.last_seen_at <= make_interval(secs => $7) then 'connected'
+                       when now() - g.last_seen_at <= make_interval(secs => $8) then 'late'
+                       else 'lost' end as word) c
+               where ($1::text[] is null or g.name = any($1))
+                 and ($2 = '' or position($2 in g.name) > 0)
+                 and ($3::text is null or starts_with(g.labels ->> $3, $4))
+                 and ($5::text[] is null or g.state = any($5))
+                 and ($6::text[] is null or g.state <> 'retired' and c.word = any($6))
+                 and (not $9 or g.state <> 'retired' and exists (
+                         select 1 from gateway_refusals f where f.gateway_id = g.id))
+                 and (not $10 or g.state in ('pending', 'active', 'quarantined') and exists (
+                         select 1 from policy_head h
+                         where g.lineage is distinct from h.lineage or g.effective < h.number))
+                 and ($11 or g.state <> 'retired')),
+           keyed as (
+               select p.*, coalesce(string_to_array(substring(p.word from '^[0-9]+(?:[.][0-9]+)*'), '.'), '{}')::numeric[]
+                           as numbers
+               from placed p)
+           select k.name, k.number as "number!", k.word as "word!"
+           from keyed k
+           cross join (select coalesce(string_to_array(substring($16 from '^[0-9]+(?:[.][0-9]+)*'), '.'), '{}')::numeric[]
+                              as numbers) a
+           where $14::text is null
+              or not $13 and (k.number, k.numbers, k.word, k.name) > ($15::bigint, a.numbers, $16::text, $14)
+              or $13 and (k.number, k.numbers, k.word, k.name) < ($15, a.numbers, $16, $14)
+           order by case when not $13 then k.number end, case when not $13 then k.numbers end,
+                    case when not $13 then k.word end, case when not $13 then k.name end,
+                    case when $13 then k.number end desc, case when $13 then k.numbers end desc,
+                    case when $13 then k.word end desc, case when $13 then k.name end desc
+           limit $17"#,
+        filter.names,
+        filter.part,
+        filter.label.map(|(key, _)| key),
+        filter.label.map_or("", |(_, value)| value),
+        filter.states,
+        filter.connections,
+        late.as_secs_f64(),
+        lost.as_secs_f64(),
+        filter.refusing,
+        filter.behind,
+        filter.retired,
+        sort.as_str(),
+        down,
+        after.map(|place| place.name.as_str()),
+        after.map_or(0, |place| place.number),
+        after.map_or("", |place| place.word.as_str()),
+        limit
+    )
+    .fetch_all(db)
+    .await
+    .map_err(|error| Error::database("put gateways in order", error))
+}
+
+/// The gateways of these names, in their order.
+pub(super) async fn rows(db: &PgPool, names: &[String]) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query!(
         r#"select g.id, g.name, g.state, g.state_since, g.state_because,
                   g.labels as "labels: Json<BTreeMap<String, String>>", g.enrolled_at, g.version, g.address,
@@ -112,36 +224,9 @@ pub(super) async fn page(db: &PgPool, filter: Filter<'_>, after: &str, limit: i6
                    where c.gateway_id = g.id and c.revoked_at is null) as certificate_not_after,
                   now() as "now!"
            from gateways g left join gateway_refusals r on r.gateway_id = g.id
-           where ($1::text[] is null or g.name = any($1))
-             and ($2 = '' or position($2 in g.name) > 0)
-             and ($3::text is null or starts_with(g.labels ->> $3, $4))
-             and ($5::text[] is null or g.state = any($5))
-             and ($6::text[] is null or g.state <> 'retired' and case
-                     when g.last_seen_at is null then 'lost'
-                     when g.stream_open and now() - g.last_seen_at <= make_interval(secs => $7) then 'connected'
-                     when now() - g.last_seen_at <= make_interval(secs => $8) then 'late'
-                     else 'lost' end = any($6))
-             and (not $9 or g.state <> 'retired' and exists (
-                     select 1 from gateway_refusals f where f.gateway_id = g.id))
-             and (not $10 or g.state in ('pending', 'active', 'quarantined') and exists (
-                     select 1 from policy_head h
-                     where g.lineage is distinct from h.lineage or g.effective < h.number))
-             and ($11 or g.state <> 'retired')
-             and g.name > $12
-           order by g.name limit $13"#,
-        filter.names,
-        filter.part,
-        filter.label.map(|(key, _)| key),
-        filter.label.map_or("", |(_, value)| value),
-        filter.states,
-        filter.connections,
-        late.as_secs_f64(),
-        lost.as_secs_f64(),
-        filter.refusing,
-        filter.behind,
-        filter.retired,
-        after,
-        limit
+           where g.name = any($1)
+           order by array_position($1, g.name)"#,
+        names
     )
     .fetch_all(db)
     .await

@@ -119,7 +119,7 @@ pub struct Clone {
 /// A page of gateways.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Gateways {
-    /// In the order of their names.
+    /// In the order that was asked for.
     pub gateways: Vec<Gateway>,
     /// Give it as `after` for the next page; null on the last.
     pub next: Option<String>,
@@ -127,12 +127,59 @@ pub struct Gateways {
     pub total: u64,
 }
 
-/// What gateways are sorted by.
-#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+/// What gateways are sorted by; those that are alike by their names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// By name.
+    #[default]
     Name,
+    /// By when it was last heard: those that never were, then those not heard for longest; all that are connected are
+    /// heard now.
+    Seen,
+    /// Connected, late, lost.
+    Connection,
+    /// By the numbers of its version.
+    Version,
+    /// By the policy revision that it received.
+    Revision,
+}
+
+impl From<Sort> for list::Sort {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Name => Self::Name,
+            Sort::Seen => Self::Seen,
+            Sort::Connection => Self::Connection,
+            Sort::Version => Self::Version,
+            Sort::Revision => Self::Revision,
+        }
+    }
+}
+
+impl Sort {
+    /// A cursor: of a place, what a page after it must know.
+    fn cursor(self, place: &list::Place) -> String {
+        match self {
+            Self::Name => place.name.clone(),
+            Self::Version => format!("{}/{}", place.word, place.name),
+            Self::Seen | Self::Connection | Self::Revision => format!("{}/{}", place.number, place.name),
+        }
+    }
+
+    /// The place of a cursor; none where it is not one.
+    fn place(self, cursor: &str) -> Option<list::Place> {
+        let at = |number, word: &str, name: &str| list::Place { name: name.to_owned(), number, word: word.to_owned() };
+        if self == Self::Name {
+            return Some(at(0, "", cursor));
+        }
+        // No name has a slash.
+        let (key, name) = cursor.rsplit_once('/')?;
+        match self {
+            Self::Version => Some(at(0, key, name)),
+            _ => Some(at(key.parse().ok()?, "", name)),
+        }
+    }
 }
 
 /// Which gateways, which page. What is given holds together.
@@ -140,7 +187,7 @@ pub enum Sort {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// The last name of the page before.
+    /// `next` of the page before, of the same order.
     #[serde(default)]
     after: String,
     /// How many, at most 1,000.
@@ -167,9 +214,13 @@ pub struct Page {
     behind: bool,
     /// false: without the retired ones.
     retired: Option<bool>,
-    /// The order; there is only the one.
+    /// The order; by name where it is absent.
+    #[serde(default)]
     #[param(inline)]
-    sort: Option<Sort>,
+    sort: Sort,
+    /// true: the other way round.
+    #[serde(default)]
+    down: bool,
 }
 
 /// Why an order was given.
@@ -252,7 +303,7 @@ impl Gateway {
     }
 }
 
-/// The gateways, by name. Whoever may only read the overview gets names, states and numbers; labels, addresses and
+/// The gateways. Whoever may only read the overview gets names, states and numbers; labels, addresses and
 /// refusals are empty.
 #[utoipa::path(
     get, path = "/gateways", tag = "gateways", params(Page),
@@ -266,8 +317,13 @@ pub async fn list(
     let whole = permit.caller().role.may(Permission::ReadGateways);
     let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let heartbeat = services.fleet.heartbeat();
-    // There is only the one.
-    let (Some(Sort::Name) | None) = page.sort;
+    let after = match page.after.as_str() {
+        "" => None,
+        cursor => {
+            let place = page.sort.place(cursor);
+            Some(place.ok_or_else(|| Error::new(Kind::Invalid, "`after` is not the `next` of a page in this order."))?)
+        }
+    };
     let label = page.q.split_once('=');
     if label.is_some() && !whole {
         return Err(Error::new(Kind::Forbidden, "Your role does not show labels; look for a part of the name."));
@@ -285,15 +341,18 @@ pub async fn list(
         retired: page.retired.unwrap_or(true),
         ..list::Filter::all(heartbeat)
     };
-    let mut rows = list::page(&services.db, filter, &page.after, limit + 1).await?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    let order = (page.sort.into(), page.down);
+    let mut places = list::places(&services.db, filter, order, after.as_ref(), limit + 1).await?;
+    let more = places.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {
-        rows.pop();
+        places.pop();
     }
+    let next = places.last().filter(|_| more).map(|last| page.sort.cursor(last));
+    let names: Vec<_> = places.into_iter().map(|place| place.name).collect();
+    let rows = list::rows(&services.db, &names).await?;
     let total = db::unsigned("gateways", "count", list::count(&services.db, filter).await?)?;
     let gateways = with_traffic(&services, rows).await?;
     let gateways: Vec<_> = if whole { gateways } else { gateways.into_iter().map(Gateway::for_overview).collect() };
-    let next = if more { gateways.last().map(|last| last.name.clone()) } else { None };
     Ok(Json(Gateways { gateways, next, total }))
 }
 
@@ -309,9 +368,7 @@ async fn with_traffic(services: &Services, rows: Vec<list::Row>) -> Result<Vec<G
 }
 
 async fn one(services: &Services, name: &str) -> Result<Json<Gateway>, Error> {
-    let names = [name.to_owned()];
-    let filter = list::Filter { names: Some(&names), ..list::Filter::all(services.fleet.heartbeat()) };
-    let rows = list::page(&services.db, filter, "", 1).await?;
+    let rows = list::rows(&services.db, &[name.to_owned()]).await?;
     let gateway = with_traffic(services, rows).await?.pop();
     gateway.map(Json).ok_or_else(|| Error::not_found("gateway", name))
 }

@@ -72,23 +72,40 @@ impl Notification {
         };
         let more = |before: &str| if detail.is_empty() { String::new() } else { format!("{before}{detail}") };
         let message = match kind {
-            Kind::GatewayLost => "It is not heard any more. It serves on by its last policies, if it runs.".to_owned(),
+            Kind::GatewayLost => {
+                "It is not heard any more. If it runs, it serves on by its last policies: see whether it does, and \
+                 whether it reaches Central."
+                    .to_owned()
+            }
             Kind::GatewayLate => "It is silent. It may come back by itself.".to_owned(),
-            Kind::Refusal => format!("It cannot apply the policies and keeps its last ones{}", more(": ")),
+            Kind::Refusal => {
+                format!("It cannot apply the policies and keeps its last ones. Mend there what it says{}", more(": "))
+            }
             Kind::Quarantine => {
                 "Two lives speak under its identity: a clone? Both are served, their figures are kept aside. Find the \
                  copy, end it, then release the gateway."
                     .to_owned()
             }
             Kind::Certificate => "Its certificate ends soon and was not renewed. Look at the gateway's log.".to_owned(),
-            Kind::Kms => format!("The KMS{} does not answer. Writes that need it are refused.", more(" ")),
+            Kind::Kms => {
+                format!("The KMS{} does not answer. Writes that need it are refused: look at where it runs.", more(" "))
+            }
+            Kind::NoKms => {
+                "Encryption is asked for and no KMS is active: these writes are refused. Add or activate a KMS at the \
+                 gateway."
+                    .to_owned()
+            }
             Kind::StatisticsGap => {
                 "Reports were missing, or figures were lost with power. Totals are right again with the next full \
                  report; the gap in time stays."
                     .to_owned()
             }
             Kind::BehindTheFleet => {
-                format!("It holds a newer revision of the policies than Central has{}. Edits are blocked.", more(": "))
+                format!(
+                    "It holds a newer revision of the policies than Central has{}. Edits are blocked until you \
+                         begin a new lineage in the settings, or restore a newer backup.",
+                    more(": ")
+                )
             }
         };
         let id = match kind {

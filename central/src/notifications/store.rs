@@ -51,6 +51,13 @@ pub(crate) async fn present(db: &PgPool, heartbeat: Duration) -> Result<(Vec<Fou
                cross join lateral jsonb_to_recordset(i.content -> 'kms') as k (id text, state text)
                where k.state <> 'ok' and g.state <> 'retired'
                union all
+               select 'no-kms', g.name, '', i.taken_at
+               from inventories i join gateways g on g.id = i.gateway_id
+               where g.state <> 'retired'
+                 and not exists (select from jsonb_to_recordset(i.content -> 'kms') as k (active boolean) where k.active)
+                 and exists (
+                     select from jsonb_to_recordset(i.content -> 'buckets') as b (because text) where b.because <> '')
+               union all
                select 'statistics-gap', g.name, '', max(s.gap_at)
                from report_series s join gateways g on g.id = s.gateway_id
                where s.gap_at > now() - interval '7 days' and g.state <> 'retired' group by g.name

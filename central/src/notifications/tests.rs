@@ -11,7 +11,7 @@ const FLEET: &[&str] = &[
             now() - case name when 'late' then interval '30 s' when 'lost' then interval '1 day' else interval '0 s' end
      from (values ('fine', 'active'), ('late', 'active'), ('lost', 'active'), ('refusing', 'active'), ('cloned', 'quarantined'),
                   ('expiring', 'active'), ('kms', 'active'), ('gap', 'active'), ('ahead', 'active'), ('gone', 'retired'),
-                  ('off', 'suspended')) as t (name, state)",
+                  ('off', 'suspended'), ('keyless', 'active')) as t (name, state)",
     "insert into gateway_refusals (gateway_id, lineage, number, digest, code, item, reason, epoch, version)
      select g.id, h.lineage, 1, h.digest, 'x', 'payroll: spec.when', 'it is too new', gen_random_uuid(), '1'
      from gateways g, policy_head h where g.name in ('refusing', 'gone')",
@@ -23,6 +23,12 @@ const FLEET: &[&str] = &[
      select gen_random_uuid(), id, now(),
             '{\"buckets\": [], \"backends\": [], \"kms\": [{\"id\": \"vault-hr\", \"state\": \"error\"}, {\"id\": \"ok\", \"state\": \"ok\"}]}'
      from gateways where name = 'kms'",
+    "insert into inventories (storage_id, gateway_id, taken_at, content)
+     select gen_random_uuid(), id, now(),
+            case name when 'keyless' then
+                '{\"buckets\": [{\"because\": \"toggle\"}], \"backends\": [], \"kms\": [{\"id\": \"k\", \"state\": \"ok\", \"active\": false}]}'
+            else '{\"buckets\": [{\"because\": \"toggle\"}], \"backends\": [], \"kms\": [{\"id\": \"k\", \"state\": \"ok\", \"active\": true}]}' end::jsonb
+     from gateways where name in ('keyless', 'fine')",
     "insert into report_series (gateway_id, series, gap_at)
      select id, id, now() - case name when 'gap' then interval '1 day' else interval '8 days' end
      from gateways where name in ('gap', 'fine')",
@@ -57,6 +63,7 @@ async fn everything_that_is_the_matter_is_told_once_and_nothing_else() {
         ("cloned quarantine", "error"),
         ("expiring certificate", "warning"),
         ("gap statistics-gap", "warning"),
+        ("keyless no-kms", "error"),
         ("kms kms", "error"),
         ("late gateway-late", "warning"),
         ("lost gateway-lost", "error"),
@@ -74,7 +81,7 @@ async fn a_viewer_is_told_names_of_gateways_and_no_others() {
         sqlx::query(*statement).execute(&rest.db).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
     let (found, text) = told(&rest, Role::Viewer).await;
-    assert_eq!(found.len(), 9);
+    assert_eq!(found.len(), 10);
     for name in ["vault-hr", "payroll", "too new"] {
         assert!(!text.contains(name), "{name}: {text}");
     }

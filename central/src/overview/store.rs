@@ -102,7 +102,8 @@ pub(super) struct Stored {
 pub(super) async fn stored(tx: &mut Tx, names: Option<&[String]>) -> Result<Stored, Error> {
     sqlx::query_as!(
         Stored,
-        r#"select count(*) as "buckets!", count(*) filter (where b.encrypting) as "encrypting!",
+        r#"select count(*) as "buckets!", count(*) filter (
+                      where b.encrypting and (o.differing = 0 or b.because ~ '(^|, )(toggle|floor)(,|$)')) as "encrypting!",
                   count(*) filter (where coalesce(b.looked_ms, 0) <= 0) as "not_looked_through!",
                   coalesce(sum(b.objects_encrypted), 0)::bigint as "objects_encrypted!",
                   coalesce(sum(b.objects_plain), 0)::bigint as "objects_plain!",
@@ -110,9 +111,14 @@ pub(super) async fn stored(tx: &mut Tx, names: Option<&[String]>) -> Result<Stor
                   coalesce(sum(b.bytes_encrypted), 0)::bigint as "bytes_encrypted!",
                   coalesce(sum(b.bytes_plain), 0)::bigint as "bytes_plain!"
            from inventories i
+           join gateways g on g.id = i.gateway_id
            cross join lateral jsonb_to_recordset(i.content -> 'buckets') as b (
-               encrypting boolean, objects_encrypted bigint, objects_plain bigint, objects_unknown bigint,
+               encrypting boolean, because text, objects_encrypted bigint, objects_plain bigint, objects_unknown bigint,
                bytes_encrypted bigint, bytes_plain bigint, looked_ms bigint)
+           cross join lateral (
+               select count(*) as differing from gateways m, policy_head h
+               where m.storage_id = i.storage_id and m.state <> 'retired'
+                 and (m.lineage is distinct from h.lineage or m.effective < h.number or m.labels <> g.labels)) o
            where $1::text[] is null
               or i.gateway_id in (select id from gateways where name = any($1))
               or i.storage_id in (select storage_id from gateways where name = any($1))"#,
@@ -124,13 +130,13 @@ pub(super) async fn stored(tx: &mut Tx, names: Option<&[String]>) -> Result<Stor
 }
 
 /// KMS as the inventories say, each storage's once.
-pub(super) struct Kms {
-    pub(super) total: i64,
-    pub(super) healthy: i64,
+pub(crate) struct Kms {
+    pub(crate) total: i64,
+    pub(crate) healthy: i64,
 }
 
 /// KMS of the storages behind the gateways of these names.
-pub(super) async fn kms(tx: &mut Tx, names: Option<&[String]>) -> Result<Kms, Error> {
+pub(crate) async fn kms(tx: &mut Tx, names: Option<&[String]>) -> Result<Kms, Error> {
     sqlx::query_as!(
         Kms,
         r#"select count(*) as "total!", count(*) filter (where k.state = 'ok') as "healthy!"
@@ -147,19 +153,19 @@ pub(super) async fn kms(tx: &mut Tx, names: Option<&[String]>) -> Result<Kms, Er
 }
 
 /// How far the gateways that should have the head have come with it.
-pub(super) struct Convergence {
-    pub(super) lineage: Uuid,
-    pub(super) number: i64,
-    pub(super) since: Option<OffsetDateTime>,
-    pub(super) gateways: i64,
-    pub(super) received: i64,
-    pub(super) applied: i64,
-    pub(super) effective: i64,
-    pub(super) refused: i64,
+pub(crate) struct Convergence {
+    pub(crate) lineage: Uuid,
+    pub(crate) number: i64,
+    pub(crate) since: Option<OffsetDateTime>,
+    pub(crate) gateways: i64,
+    pub(crate) received: i64,
+    pub(crate) applied: i64,
+    pub(crate) effective: i64,
+    pub(crate) refused: i64,
 }
 
 /// The same numbers as the convergence has gateway by gateway.
-pub(super) async fn convergence(tx: &mut Tx, names: Option<&[String]>) -> Result<Convergence, Error> {
+pub(crate) async fn convergence(tx: &mut Tx, names: Option<&[String]>) -> Result<Convergence, Error> {
     sqlx::query_as!(
         Convergence,
         r#"select h.lineage, h.number, max(p.created_at) as since, count(g.id) as "gateways!",

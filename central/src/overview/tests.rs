@@ -67,6 +67,7 @@ fn inventory(storage_id: StorageId, factor: u64) -> Inventory {
         active: id == "main",
         key_versions: 1,
         newest_key_ms: 0,
+        objects: 7,
     };
     Inventory {
         storage_id,
@@ -269,6 +270,18 @@ async fn the_overview_agrees_with_the_scrape() {
     assert_eq!(shown["kms"]["calls"], total("sealgate_fleet_kms_calls_total", &[]));
     assert_eq!(shown["kms"]["errors"], total("sealgate_fleet_kms_calls_total", &["result=\"error\""]));
     assert_eq!(shown["gateways"]["refusing"], total("sealgate_refusals", &[]));
+    for (word, number) in [
+        ("expected", "gateways"),
+        ("received", "received"),
+        ("applied", "applied"),
+        ("effective", "effective"),
+        ("refused", "refused"),
+    ] {
+        let progress = format!("progress=\"{word}\"");
+        assert_eq!(shown["convergence"][number], total("sealgate_policy_gateways", &[&progress]), "{word}");
+    }
+    assert_eq!(shown["kms"]["healthy"], total("sealgate_fleet_kms", &["state=\"ready\""]));
+    assert_eq!(shown["kms"]["failing"], total("sealgate_fleet_kms", &["state=\"failing\""]));
     let gateways = total("sealgate_gateways", &[]) - total("sealgate_gateways", &["state=\"retired\""]);
     assert_eq!(shown["gateways"]["total"], gateways);
     central.stop().await;

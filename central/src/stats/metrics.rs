@@ -22,6 +22,7 @@ use super::{Outcome, Stats, store};
 use crate::error::{Error, Kind};
 use crate::feed::Feed;
 use crate::gateways::{Connection, Fleet, State};
+use crate::overview::store as overview;
 use crate::pki::Pki;
 
 /// Buckets with counters of their own.
@@ -79,6 +80,10 @@ pub(crate) struct Snapshot {
     kms: Vec<store::KmsCount>,
     gateways: BTreeMap<(&'static str, &'static str), i64>,
     refusals: i64,
+    /// Gateways by how far they are with the head.
+    progress: BTreeMap<&'static str, i64>,
+    /// KMS of all storages, each once.
+    inventory: BTreeMap<&'static str, i64>,
 }
 
 /// The newest snapshot.
@@ -100,11 +105,21 @@ impl Stats {
             let connection = Connection::judge(open, seen, state.now, heartbeat);
             *gateways.entry((known.as_str(), connection.as_str())).or_default() += 1;
         }
+        let head = overview::convergence(&mut moment, None).await?;
+        let found = overview::kms(&mut moment, None).await?;
         let snapshot = Snapshot {
             counts: store::fleet_counts(&mut moment, TOP_BUCKETS).await?,
             kms: store::kms_counts(&mut moment, None).await?,
             gateways,
             refusals: state.refusals,
+            progress: BTreeMap::from([
+                ("expected", head.gateways),
+                ("received", head.received),
+                ("applied", head.applied),
+                ("effective", head.effective),
+                ("refused", head.refused),
+            ]),
+            inventory: BTreeMap::from([("ready", found.healthy), ("failing", found.total - found.healthy)]),
         };
         *self.snapshot.0.lock().expect("no holder of the lock panics") = Arc::new(snapshot);
         Ok(())
@@ -179,6 +194,12 @@ impl Collector for View {
             .iter()
             .map(|((state, connection), number)| ([("state", *state), ("connection", *connection)], *number));
         gauges(&mut encoder, "gateways", "Gateways by state and connection", gateways)?;
+        let progress = snapshot.progress.iter().map(|(word, number)| ([("progress", *word)], *number));
+        let help =
+            "Gateways that should have the newest policy revision, and how many of them have come how far with it";
+        gauges(&mut encoder, "policy_gateways", help, progress)?;
+        let inventory = snapshot.inventory.iter().map(|(word, number)| ([("state", *word)], *number));
+        gauges(&mut encoder, "fleet_kms", "KMS of all storages, each once", inventory)?;
         let one = |number: i64| std::iter::once(([("scope", "fleet"); 0], number));
         let head = i64::try_from(self.feed.head().held.revision.number).unwrap_or(i64::MAX);
         gauges(&mut encoder, "policy_head_revision", "Newest revision of the policy set", one(head))?;

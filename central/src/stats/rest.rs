@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::store;
+use super::{inventories, store};
 use crate::caller::Permit;
 use crate::db;
 use crate::error::{Error, Kind, Problem};
@@ -17,6 +17,8 @@ use crate::rpc::Services;
 
 /// Rows of one answer, at most.
 const ROWS: i64 = 10_000;
+/// Gateways of one answer, at most.
+const PAGE: i64 = 1_000;
 
 /// What figures are summed by.
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
@@ -204,6 +206,36 @@ pub struct Which {
     /// Only of these gateways, one name a parameter.
     #[serde(default)]
     gateway: Vec<String>,
+    /// In `by_gateway` only those that are so far; the numbers are of all.
+    #[param(inline)]
+    progress: Option<Reached>,
+    /// `next` of the page before.
+    #[serde(default)]
+    after: String,
+    /// Rows of `by_gateway`, at most 1,000; 0: only the numbers.
+    limit: Option<i64>,
+}
+
+/// How far a gateway is with a revision.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reached {
+    /// No older decision is still being carried out.
+    Effective,
+    /// On its way, or not to be reached.
+    Waiting,
+    /// It refuses it.
+    Refused,
+}
+
+impl Reached {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Effective => "effective",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// How far the fleet has come with a revision. Counted are the gateways that should have it: not the suspended and
@@ -224,8 +256,12 @@ pub struct Convergence {
     pub effective: u64,
     /// That refuse it.
     pub refused: u64,
-    /// Gateway by gateway.
+    /// That have not come to the end, do not refuse it, and are not connected.
+    pub unreached: u64,
+    /// Gateway by gateway, in the order of their names.
     pub by_gateway: Vec<GatewayProgress>,
+    /// Give it as `after` for the next page; null on the last.
+    pub next: Option<String>,
 }
 
 /// One gateway's progress with a revision.
@@ -270,43 +306,53 @@ pub async fn convergence(
     Extension(_permit): Extension<Permit>,
     Query(which): Query<Which>,
 ) -> Result<Json<Convergence>, Error> {
-    let (lineage, head) = store::head(&services.db).await?;
+    let mut moment = store::one_moment(&services.db).await?;
+    let (lineage, head) = store::head(&mut moment).await?;
     let revision = which.revision.unwrap_or(head);
     if revision > head {
         return Err(Error::not_found("policy revision", &revision.to_string()));
     }
     let heartbeat = services.fleet.heartbeat();
-    let by_gateway = store::convergence(&services.db, lineage, revision, chosen(&which.gateway))
-        .await?
-        .into_iter()
-        .map(|row| {
-            Ok(GatewayProgress {
-                connection: Connection::judge(row.stream_open, row.last_seen_at, row.now, heartbeat),
-                name: row.name,
-                state: row.state,
-                received: row.received,
-                applied: row.applied,
-                effective: row.effective,
-                uploads_open: db::unsigned("gateways", "uploads_open", row.uploads_open)?,
-                refusal: row.refusal.filter(|_| !row.applied).map(|(code, item, reason)| WhyRefused {
-                    code,
-                    item,
-                    reason,
-                }),
-            })
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    let count = |is: fn(&GatewayProgress) -> bool| by_gateway.iter().filter(|gateway| is(gateway)).count() as u64;
+    let limit = which.limit.unwrap_or(PAGE).clamp(0, PAGE);
+    let asked = store::ProgressAsked { lineage, number: revision, names: chosen(&which.gateway) };
+    let sums = store::progress_sums(&mut moment, asked, heartbeat).await?;
+    let reached = which.progress.map(Reached::as_str);
+    let mut rows = store::progress(&mut moment, asked, reached, &which.after, limit + 1).await?;
+    drop(moment);
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        rows.pop();
+    }
+    let next = rows.last().filter(|_| more).map(|last| last.name.clone());
+    let by_gateway = rows.into_iter().map(|row| GatewayProgress::read(row, heartbeat)).collect::<Result<_, Error>>()?;
+    let number = |value| db::unsigned("gateways", "count", value);
     Ok(Json(Convergence {
         lineage,
         revision,
-        gateways: by_gateway.len() as u64,
-        received: count(|gateway| gateway.received),
-        applied: count(|gateway| gateway.applied),
-        effective: count(|gateway| gateway.effective),
-        refused: count(|gateway| gateway.refusal.is_some()),
+        gateways: number(sums.gateways)?,
+        received: number(sums.received)?,
+        applied: number(sums.applied)?,
+        effective: number(sums.effective)?,
+        refused: number(sums.refused)?,
+        unreached: number(sums.unreached)?,
         by_gateway,
+        next,
     }))
+}
+
+impl GatewayProgress {
+    fn read(row: store::Progress, heartbeat: std::time::Duration) -> Result<Self, Error> {
+        Ok(Self {
+            connection: Connection::judge(row.stream_open, row.last_seen_at, row.now, heartbeat),
+            name: row.name,
+            state: row.state,
+            received: row.received,
+            applied: row.applied,
+            effective: row.effective,
+            uploads_open: db::unsigned("gateways", "uploads_open", row.uploads_open)?,
+            refusal: row.refusal.map(|(code, item, reason)| WhyRefused { code, item, reason }),
+        })
+    }
 }
 
 /// Every storage behind the gateways, as one of its gateways last saw it.
@@ -342,7 +388,7 @@ pub async fn inventories(
     Extension(_permit): Extension<Permit>,
     Query(of): Query<Of>,
 ) -> Result<Json<Inventories>, Error> {
-    let inventories = store::inventories(&services.db, chosen(&of.gateway))
+    let inventories = inventories::list(&services.db, chosen(&of.gateway))
         .await?
         .into_iter()
         .map(|row| Inventory {
@@ -379,8 +425,12 @@ pub struct BucketCoverage {
     pub bucket: String,
     /// Its encryption is switched on.
     pub toggle: bool,
-    /// Every new object is encrypted.
+    /// Every new object is encrypted, by whichever gateway of this storage it comes. By a policy alone it is not while
+    /// some of them decide by other policies: see `differing`.
     pub encrypting: bool,
+    /// Gateways of this storage that do not decide by the newest policies, or that have other labels than the one that
+    /// told.
+    pub differing: u64,
     /// What asks for encryption, of all objects or of some.
     pub because: String,
     /// The KMS by which the storage's gateways encrypt new objects; null where none is active.
@@ -438,8 +488,8 @@ pub async fn coverage(
         Some(after) => after,
         None => None,
     };
-    let asked = store::CoverageAsked { gateways: chosen(&asked.gateway), part: &asked.bucket, after };
-    let mut rows = store::coverage(&services.db, asked, limit + 1).await?;
+    let asked = inventories::CoverageAsked { gateways: chosen(&asked.gateway), part: &asked.bucket, after };
+    let mut rows = inventories::coverage(&services.db, asked, limit + 1).await?;
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if more {
         rows.pop();
@@ -450,7 +500,7 @@ pub async fn coverage(
 }
 
 impl BucketCoverage {
-    fn read(row: store::CoverageRow) -> Result<Self, Error> {
+    fn read(row: inventories::CoverageRow) -> Result<Self, Error> {
         let number = |value| db::unsigned("inventories", "content", value);
         let age_s = u64::try_from((row.now - row.received_at).whole_seconds()).unwrap_or(0);
         let looked = row.looked_ms > 0;
@@ -462,6 +512,7 @@ impl BucketCoverage {
             bucket: row.bucket,
             toggle: row.toggle,
             encrypting: row.encrypting,
+            differing: db::unsigned("gateways", "count", row.differing)?,
             because: row.because,
             kms_id: row.kms_id,
             objects_encrypted: number(row.objects_encrypted)?,

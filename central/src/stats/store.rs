@@ -2,10 +2,11 @@
 
 #[cfg(test)]
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ids::{Direction, GatewayId, Outcome};
 use prost::Message as _;
-use proto::report::{Inventory, Report};
+use proto::report::Report;
 use proto::wire;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::traffic::Traffic;
 use crate::db::{self, Tx};
 use crate::error::{Error, Kind};
-use crate::gateways::{self, Ended, State};
+use crate::gateways::{self, Connection, Ended, State};
 use crate::pki::Presented;
 
 /// The state of the gateway that presents this certificate, or why it may not report.
@@ -294,100 +295,6 @@ pub(super) async fn keep_aside(tx: &mut Tx, gateway: GatewayId, report: &Report,
     Ok(())
 }
 
-/// What a storage holds, unless something newer is known.
-pub(super) async fn put_inventory(tx: &mut Tx, gateway: GatewayId, inventory: &Inventory) -> Result<(), Error> {
-    let taken = OffsetDateTime::from_unix_timestamp_nanos(i128::from(inventory.taken_ms) * 1_000_000)
-        .map_err(|error| Error::internal("the time of an inventory", error))?
-        // A clock that is ahead must not shut out the gateways that take the inventory after it.
-        .min(OffsetDateTime::now_utc());
-    sqlx::query!(
-        "insert into inventories as known (storage_id, gateway_id, taken_at, content) values ($1, $2, $3, $4)
-         on conflict (storage_id) do update
-         set gateway_id = excluded.gateway_id, taken_at = excluded.taken_at, received_at = now(),
-             content = excluded.content
-         where known.taken_at <= excluded.taken_at",
-        inventory.storage_id.0,
-        gateway.0,
-        taken,
-        content(inventory)
-    )
-    .execute(&mut **tx)
-    .await
-    .map_err(|error| Error::database("store an inventory", error))?;
-    Ok(())
-}
-
-fn content(inventory: &Inventory) -> serde_json::Value {
-    let buckets: Vec<_> = inventory
-        .buckets
-        .iter()
-        .map(|bucket| {
-            serde_json::json!({
-                "bucket": bucket.bucket, "toggle": bucket.toggle, "encrypting": bucket.encrypting,
-                "because": bucket.because, "objects_encrypted": bucket.objects_encrypted,
-                "objects_plain": bucket.objects_plain, "objects_unknown": bucket.objects_unknown,
-                "bytes_encrypted": bucket.bytes_encrypted, "bytes_plain": bucket.bytes_plain,
-                "looked_ms": bucket.looked_ms,
-            })
-        })
-        .collect();
-    let kms: Vec<_> = inventory
-        .kms
-        .iter()
-        .map(|kms| {
-            serde_json::json!({
-                "id": kms.id, "provider": kms.provider, "state": kms.state, "active": kms.active,
-                "key_versions": kms.key_versions, "newest_key_ms": kms.newest_key_ms,
-            })
-        })
-        .collect();
-    let backends: Vec<_> = inventory
-        .backends
-        .iter()
-        .map(|backend| {
-            serde_json::json!({
-                "name": backend.name, "kind": backend.kind, "added_ms": backend.added_ms,
-                "buckets": backend.buckets, "region": backend.region,
-            })
-        })
-        .collect();
-    serde_json::json!({ "buckets": buckets, "kms": kms, "backends": backends })
-}
-
-/// A storage as it was last seen.
-pub(super) struct InventoryRow {
-    pub(super) storage_id: Uuid,
-    pub(super) gateway: String,
-    pub(super) taken_at: OffsetDateTime,
-    pub(super) received_at: OffsetDateTime,
-    pub(super) content: serde_json::Value,
-}
-
-/// The storages behind the gateways of these names, all where `None`; at most 1,000.
-pub(super) async fn inventories(db: &PgPool, names: Option<&[String]>) -> Result<Vec<InventoryRow>, Error> {
-    let rows = sqlx::query!(
-        "select i.storage_id, g.name, i.taken_at, i.received_at, i.content
-         from inventories i join gateways g on g.id = i.gateway_id
-         where $1::text[] is null or g.name = any($1)
-            or i.storage_id in (select storage_id from gateways where name = any($1))
-         order by i.storage_id limit 1000",
-        names
-    )
-    .fetch_all(db)
-    .await
-    .map_err(|error| Error::database("read the inventories", error))?;
-    Ok(rows
-        .into_iter()
-        .map(|row| InventoryRow {
-            storage_id: row.storage_id,
-            gateway: row.name,
-            taken_at: row.taken_at,
-            received_at: row.received_at,
-            content: row.content,
-        })
-        .collect())
-}
-
 /// What a row of figures is about; none where the question sums over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Figures {
@@ -399,72 +306,6 @@ pub(crate) struct Figures {
     pub(super) bytes: i64,
     pub(super) objects_read: i64,
     pub(super) bytes_read: i64,
-}
-
-/// What is known of a bucket of a storage.
-pub(super) struct CoverageRow {
-    pub(super) storage_id: Uuid,
-    pub(super) gateway: String,
-    pub(super) taken_at: OffsetDateTime,
-    pub(super) received_at: OffsetDateTime,
-    pub(super) bucket: String,
-    pub(super) toggle: bool,
-    pub(super) encrypting: bool,
-    pub(super) because: String,
-    pub(super) objects_encrypted: i64,
-    pub(super) objects_plain: i64,
-    pub(super) objects_unknown: i64,
-    pub(super) bytes_encrypted: i64,
-    pub(super) bytes_plain: i64,
-    /// 0 in what was stored before gateways told it, too.
-    pub(super) looked_ms: i64,
-    pub(super) kms_id: Option<String>,
-    pub(super) now: OffsetDateTime,
-}
-
-/// Which buckets.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct CoverageAsked<'a> {
-    /// Of the storages behind the gateways of these names; none: of all.
-    pub(super) gateways: Option<&'a [String]>,
-    /// A part of the bucket's name; empty: all.
-    pub(super) part: &'a str,
-    /// Those after this bucket and storage.
-    pub(super) after: Option<(&'a str, Uuid)>,
-}
-
-/// The buckets of the storages, each once, by name and storage; at most `limit`.
-pub(super) async fn coverage(db: &PgPool, asked: CoverageAsked<'_>, limit: i64) -> Result<Vec<CoverageRow>, Error> {
-    sqlx::query_as!(
-        CoverageRow,
-        r#"select i.storage_id, g.name as gateway, i.taken_at, i.received_at, b.bucket as "bucket!",
-                  b.toggle as "toggle!", b.encrypting as "encrypting!", b.because as "because!",
-                  b.objects_encrypted as "objects_encrypted!", b.objects_plain as "objects_plain!",
-                  b.objects_unknown as "objects_unknown!", b.bytes_encrypted as "bytes_encrypted!",
-                  b.bytes_plain as "bytes_plain!", coalesce(b.looked_ms, 0) as "looked_ms!",
-                  (select k.id from jsonb_to_recordset(i.content -> 'kms') as k (id text, active boolean)
-                   where k.active limit 1) as kms_id,
-                  now() as "now!"
-           from inventories i
-           join gateways g on g.id = i.gateway_id
-           cross join lateral jsonb_to_recordset(i.content -> 'buckets') as b (
-               bucket text, toggle boolean, encrypting boolean, because text, objects_encrypted bigint,
-               objects_plain bigint, objects_unknown bigint, bytes_encrypted bigint, bytes_plain bigint,
-               looked_ms bigint)
-           where ($1::text[] is null or g.name = any($1)
-                  or i.storage_id in (select storage_id from gateways where name = any($1)))
-             and ($2 = '' or position($2 in b.bucket) > 0)
-             and ($3::text is null or (b.bucket collate "C", i.storage_id) > ($3 collate "C", $4::uuid))
-           order by b.bucket collate "C", i.storage_id limit $5"#,
-        asked.gateways,
-        asked.part,
-        asked.after.map(|(bucket, _)| bucket),
-        asked.after.map(|(_, storage)| storage),
-        limit
-    )
-    .fetch_all(db)
-    .await
-    .map_err(|error| Error::database("read the coverage", error))
 }
 
 /// Which figures, and how they are summed.
@@ -705,23 +546,78 @@ pub(super) struct Progress {
 }
 
 /// The head's lineage and number.
-pub(super) async fn head(db: &PgPool) -> Result<(Uuid, u64), Error> {
+pub(super) async fn head(tx: &mut Tx) -> Result<(Uuid, u64), Error> {
     let row = sqlx::query!("select lineage, number from policy_head")
-        .fetch_one(db)
+        .fetch_one(&mut **tx)
         .await
         .map_err(|error| Error::database("read the head of the policies", error))?;
     Ok((row.lineage, db::unsigned("policy_head", "number", row.number)?))
 }
 
-/// Progress with a revision of every gateway that should have it: not those that are suspended or retired; of those of
-/// these names, where some are given.
-pub(super) async fn convergence(
-    db: &PgPool,
-    lineage: Uuid,
-    number: u64,
-    names: Option<&[String]>,
+/// With which revision, of which gateways: those of these names that should have it, not the suspended and retired ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProgressAsked<'a> {
+    pub(super) lineage: Uuid,
+    pub(super) number: u64,
+    /// None: of all.
+    pub(super) names: Option<&'a [String]>,
+}
+
+/// How many have come how far.
+pub(super) struct ProgressSums {
+    pub(super) gateways: i64,
+    pub(super) received: i64,
+    pub(super) applied: i64,
+    pub(super) effective: i64,
+    pub(super) refused: i64,
+    /// Neither effective nor refused, and not connected.
+    pub(super) unreached: i64,
+}
+
+/// The rows of [`progress`], counted.
+pub(super) async fn progress_sums(
+    tx: &mut Tx,
+    asked: ProgressAsked<'_>,
+    heartbeat: Duration,
+) -> Result<ProgressSums, Error> {
+    let (late, _) = Connection::bounds(heartbeat);
+    sqlx::query_as!(
+        ProgressSums,
+        r#"with told as (
+               select coalesce(g.lineage = $1 and g.received >= $2, false) as received,
+                      coalesce(g.lineage = $1 and g.applied >= $2, false) as applied,
+                      coalesce(g.lineage = $1 and g.effective >= $2, false) as effective,
+                      r.gateway_id is not null as refuses,
+                      g.stream_open and coalesce(now() - g.last_seen_at <= make_interval(secs => $4), false)
+                          as connected
+               from gateways g
+               left join gateway_refusals r on r.gateway_id = g.id and r.lineage = $1 and r.number >= $2
+               where g.state in ('pending', 'active', 'quarantined') and ($3::text[] is null or g.name = any($3)))
+           select count(*) as "gateways!", count(*) filter (where received) as "received!",
+                  count(*) filter (where applied) as "applied!", count(*) filter (where effective) as "effective!",
+                  count(*) filter (where refuses and not applied) as "refused!",
+                  count(*) filter (where not effective and not (refuses and not applied) and not connected)
+                      as "unreached!"
+           from told"#,
+        asked.lineage,
+        db::signed("a revision", asked.number)?,
+        asked.names,
+        late.as_secs_f64()
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(|error| Error::database("count the convergence", error))
+}
+
+/// Gateway by gateway after `after`, at most `limit`: those that are effective, refused or waiting, where `reached` says
+/// so.
+pub(super) async fn progress(
+    tx: &mut Tx,
+    asked: ProgressAsked<'_>,
+    reached: Option<&str>,
+    after: &str,
+    limit: i64,
 ) -> Result<Vec<Progress>, Error> {
-    let number = db::signed("a revision", number)?;
     let rows = sqlx::query!(
         r#"select g.name, g.state, g.stream_open, g.last_seen_at, g.uploads_open,
                   coalesce(g.lineage = $1 and g.received >= $2, false) as "received!",
@@ -730,13 +626,22 @@ pub(super) async fn convergence(
                   r.code as "code?", r.item as "item?", r.reason as "reason?", now() as "now!"
            from gateways g
            left join gateway_refusals r on r.gateway_id = g.id and r.lineage = $1 and r.number >= $2
+                and not coalesce(g.lineage = $1 and g.applied >= $2, false)
            where g.state in ('pending', 'active', 'quarantined') and ($3::text[] is null or g.name = any($3))
-           order by g.name"#,
-        lineage,
-        number,
-        names
+             and ($4::text is null or $4 = case
+                     when g.lineage = $1 and g.effective >= $2 then 'effective'
+                     when r.gateway_id is not null then 'refused'
+                     else 'waiting' end)
+             and g.name > $5
+           order by g.name limit $6"#,
+        asked.lineage,
+        db::signed("a revision", asked.number)?,
+        asked.names,
+        reached,
+        after,
+        limit
     )
-    .fetch_all(db)
+    .fetch_all(&mut **tx)
     .await
     .map_err(|error| Error::database("read the convergence", error))?;
     rows.into_iter()

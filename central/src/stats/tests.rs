@@ -1,6 +1,6 @@
 use ids::{Direction, Outcome as Word, StorageId};
 use proptest::prelude::*;
-use proto::report::{BucketState, Inventory, KmsCount, ObjectCount, UpstreamCount};
+use proto::report::{BackendState, BucketState, Inventory, KmsCount, ObjectCount, UpstreamCount};
 use time::Duration;
 use uuid::Uuid;
 
@@ -211,27 +211,43 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     let central = Central::start(&database.pool).await;
     let (one, other) = (central.gateway("gateway-1").await, central.gateway("gateway-2").await);
     let storage_id = StorageId::random();
+    let backend =
+        |name: &str| BackendState { name: name.to_owned(), kind: "directory".to_owned(), ..BackendState::default() };
     let with = |taken_ms, objects| {
         let bucket = BucketState { bucket: "photos".to_owned(), objects_encrypted: objects, ..BucketState::default() };
+        let disk = backend("disk");
         let mut next = report(Uuid::new_v4(), 1, 1, 1);
         next.inventory =
-            Some(Inventory { storage_id, taken_ms, buckets: vec![bucket], kms: Vec::new(), backends: Vec::new() });
+            Some(Inventory { storage_id, taken_ms, buckets: vec![bucket], kms: Vec::new(), backends: vec![disk] });
         next
     };
     one.report(&with(2_000, 20)).await.expect("merged");
     other.report(&with(1_000, 10)).await.expect("merged");
-    let known = store::inventories(&database.pool, None).await.expect("inventories");
+    let known = inventories::list(&database.pool, None).await.expect("inventories");
     assert_eq!(known.len(), 1, "two gateways over one storage are not added up");
     assert_eq!(
         (known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]),
         ("gateway-1", &20.into())
     );
+    // A backend is added when it is first heard of; what is known of it stays with the next inventory.
+    let since = |content: &serde_json::Value| {
+        let all = content["backends"].as_array().expect("backends").iter();
+        all.map(|one| (one["name"].as_str().expect("a name").to_owned(), one["added_ms"].as_i64())).collect::<Vec<_>>()
+    };
+    assert_eq!(since(&known[0].content), [("disk".to_owned(), Some(2_000))]);
+    let mut more = with(3_000, 20);
+    let tape = BackendState { added_ms: 1_500, ..backend("tape") };
+    more.inventory.as_mut().expect("one").backends.extend([tape, backend("new")]);
+    other.report(&more).await.expect("merged");
+    let known = inventories::list(&database.pool, None).await.expect("inventories");
+    let dates = [("disk", 2_000), ("tape", 1_500), ("new", 3_000)].map(|(name, at)| (name.to_owned(), Some(at)));
+    assert_eq!(since(&known[0].content), dates);
     // A clock that is far ahead shuts nobody out.
     let ahead = (OffsetDateTime::now_utc() + Duration::days(300)).unix_timestamp() * 1_000;
     one.report(&with(ahead, 30)).await.expect("merged");
     let now = (OffsetDateTime::now_utc() + Duration::SECOND).unix_timestamp() * 1_000;
     other.report(&with(now, 40)).await.expect("merged");
-    let known = store::inventories(&database.pool, None).await.expect("inventories");
+    let known = inventories::list(&database.pool, None).await.expect("inventories");
     assert_eq!(known[0].content["buckets"][0]["objects_encrypted"], 40);
     central.stop().await;
 }
@@ -277,6 +293,26 @@ async fn coverage_says_how_old_it_is_and_what_is_not_known() {
     let (age, looked_age) = (looked.age_s, looked.looked_age_s.expect("it was looked through"));
     assert_eq!(looked_age - age, 60, "by the clock of the gateway");
     assert_eq!((never.objects_plain, never.objects_unknown, never.looked_age_s), (3, None, None));
+    let by_policy = r#"update inventories set content = jsonb_set(content, '{buckets,0,because}', '"policy x"')"#;
+    // It asks by a switch, by whichever policies they decide.
+    let behind = "update gateways set storage_id = (select storage_id from inventories)";
+    let caught_up = "update gateways set (storage_id, lineage, received, applied, effective) =
+                     (select i.storage_id, h.lineage, h.number, h.number, h.number from inventories i, policy_head h)";
+    for (statement, encrypting, differing) in [
+        (behind, true, 1),
+        (by_policy, false, 1),
+        (caught_up, true, 0),
+        ("update gateways set effective = 0", false, 1),
+        ("update gateways set state = 'retired'", true, 0),
+    ] {
+        sqlx::query(statement).execute(&database.pool).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+        let axum::Json(answer) = coverage(&central).await;
+        assert_eq!(
+            (answer.coverage[0].encrypting, answer.coverage[0].differing),
+            (encrypting, differing),
+            "{statement}"
+        );
+    }
     sqlx::query("update inventories set received_at = received_at - interval '1 hour'")
         .execute(&database.pool)
         .await

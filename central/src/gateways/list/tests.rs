@@ -61,6 +61,118 @@ async fn pages_give_every_gateway_once_and_the_total_is_of_all_pages() {
 }
 
 #[tokio::test]
+async fn in_each_order_pages_give_every_gateway_once_also_among_those_that_are_alike() {
+    let rest = Rest::start().await;
+    filled(&rest, 60).await;
+    // Few versions and moments for many gateways, so that pages end among those that are alike; connected ones are heard
+    // while pages are read, which must not move them.
+    sqlx::query(
+        "update gateways set version = (array['0.9.0', '0.10.0', '0.10.0-rc.1', '', 'next'])[substr(name, 4)::int % 5 + 1],
+             last_seen_at = case substr(name, 4)::int % 4 when 0 then null else date_trunc('minute', now()) - interval '1 h' end
+         where not stream_open",
+    )
+    .execute(&rest.db)
+    .await
+    .expect("set");
+    let token = rest.token(Role::Operator).await;
+    let ask = async |query: String| rest.ask(&token, &format!("GET /gateways?{query}"), &[], "").await.json();
+    let place = |words: &'static [&'static str]| {
+        move |row: &Value, field: &str| words.iter().position(|word| row[field] == *word).expect("a known word")
+    };
+    let rank = |sort: &str, row: &Value| -> (usize, String) {
+        match sort {
+            "revision" => (usize::try_from(row["revision"].as_u64().expect("a number")).expect("small"), String::new()),
+            "connection" => (place(&["connected", "late", "lost"])(row, "connection"), String::new()),
+            "version" => (place(&["", "next", "0.9.0", "0.10.0", "0.10.0-rc.1"])(row, "version"), String::new()),
+            "seen" if row["connection"] == "connected" => (2, String::new()),
+            "seen" => (usize::from(!row["since"].is_null()), row["since"].as_str().unwrap_or_default().to_owned()),
+            _ => (0, String::new()),
+        }
+    };
+    for sort in ["name", "seen", "connection", "version", "revision"] {
+        for down in [false, true] {
+            let (mut seen, mut after) = (Vec::new(), String::new());
+            loop {
+                let page = ask(format!("sort={sort}&down={down}&limit=7&after={after}")).await;
+                assert_eq!(page["total"], 60, "{page}");
+                seen.extend(page["gateways"].as_array().expect("rows").clone());
+                let heard = "update gateways set last_seen_at = now() where stream_open";
+                sqlx::query(heard).execute(&rest.db).await.expect("heard");
+                match page["next"].as_str() {
+                    Some(next) => after = next.replace('/', "%2F"),
+                    None => break,
+                }
+            }
+            let told: Vec<_> =
+                seen.iter().map(|row| (rank(sort, row), row["name"].as_str().expect("a name").to_owned())).collect();
+            let mut expected = told.clone();
+            expected.sort();
+            expected.dedup();
+            if down {
+                expected.reverse();
+            }
+            assert_eq!(told, expected, "sort={sort} down={down}");
+            assert_eq!(told.len(), 60, "sort={sort} down={down}");
+        }
+    }
+    for wrong in ["sort=seen&after=gw-00001", "sort=revision&after=x/gw-00001"] {
+        let answer = rest.ask(&token, &format!("GET /gateways?{wrong}"), &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.json()["code"].clone()), (400, json!("invalid")), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_convergence_gives_every_gateway_once_page_by_page_and_its_numbers_count_all_of_them() {
+    let rest = Rest::start().await;
+    filled(&rest, 250).await;
+    for statement in [
+        "update policy_head set number = 1",
+        "insert into gateway_refusals (gateway_id, lineage, number, digest, code, item, reason, epoch, version)
+         select g.id, h.lineage, 1, h.digest, 'unknown-format', '', 'x', gen_random_uuid(), '1'
+         from gateways g, policy_head h where substr(g.name, 4)::int % 7 = 0",
+    ] {
+        sqlx::query(statement).execute(&rest.db).await.expect("set");
+    }
+    let token = rest.token(Role::Operator).await;
+    let ask = async |query: &str| rest.ask(&token, &format!("GET /convergence?{query}"), &[], "").await.json();
+    let numbers = ask("limit=0").await;
+    assert_eq!((numbers["by_gateway"].clone(), numbers["next"].clone()), (json!([]), Value::Null));
+    let mut all = Vec::new();
+    for progress in ["effective", "waiting", "refused"] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = ask(&format!("progress={progress}&limit=13&after={after}")).await;
+            assert_eq!(page["gateways"], numbers["gateways"], "the numbers are of all, whatever is listed");
+            seen.extend(page["by_gateway"].as_array().expect("rows").clone());
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
+                None => break,
+            }
+        }
+        let is = |row: &Value| match progress {
+            "effective" => row["effective"] == true,
+            "refused" => !row["refusal"].is_null(),
+            _ => row["effective"] == false && row["refusal"].is_null(),
+        };
+        assert!(!seen.is_empty() && seen.iter().all(is), "{progress}: {seen:?}");
+        if progress == "waiting" {
+            let far = seen.iter().filter(|row| row["connection"] != "connected").count();
+            assert!(far > 0 && far < seen.len());
+            assert_eq!(numbers["unreached"], far);
+        } else {
+            assert_eq!(numbers[progress], seen.len(), "{progress}");
+        }
+        all.extend(seen.iter().map(|row| row["name"].as_str().expect("a name").to_owned()));
+    }
+    assert_eq!(numbers["gateways"], all.len());
+    all.sort();
+    all.dedup();
+    assert_eq!(numbers["gateways"], all.len(), "each once");
+    let whole = ask("").await;
+    assert_eq!(numbers["gateways"], whole["by_gateway"].as_array().expect("rows").len());
+}
+
+#[tokio::test]
 async fn each_filter_says_what_the_rows_say() {
     let rest = Rest::start().await;
     filled(&rest, 250).await;
