@@ -15,8 +15,9 @@ pub(crate) struct Args {
     /// Print one JSON object on standard output; a refusal is one RFC 9457 problem on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Take addresses and tokens from the ready file of `sealgate dev`.
-    #[arg(long, global = true, value_name = "PATH", env = "SEALGATE_READY_FILE")]
+    // Not by clap's `env`: a usage message would list it as if it were required wherever the variable is set.
+    /// Take addresses and tokens from the ready file of `sealgate dev`; also from the variable `SEALGATE_READY_FILE`.
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
     /// Which gateway of the ready file; the first by default.
     #[arg(long, global = true, value_name = "NAME")]
@@ -38,7 +39,7 @@ pub(crate) enum Command {
     /// Key management services of a gateway group.
     #[command(subcommand)]
     Kms(KmsCommand),
-    /// Encryption of buckets.
+    /// Buckets and their encryption.
     #[command(subcommand)]
     Bucket(BucketCommand),
     /// Stored objects.
@@ -67,11 +68,12 @@ pub(crate) struct DevArgs {
     /// Address of all listeners.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) listen: IpAddr,
-    /// S3 N, gateway console N+1, gateway metrics N+2, further gateways +10 each (nine at most); Central console N+100,
-    /// gRPC N+101, metrics N+102. 0: any free ports, any number of gateways.
+    /// S3 N, gateway console N+1, gateway metrics N+2, further gateways +10 each (nine in all); Central console N+100, gRPC
+    /// N+101, metrics N+102. 0: any free ports, any number of gateways.
     #[arg(long, value_name = "N", default_value_t = 9000)]
     pub(crate) port_base: u16,
-    /// Number of gateways: one group over one storage. Without it one, and four with --demo.
+    /// Number of gateways: one group over one storage. Without it as many as the data directory has; at the first start
+    /// one, and four with --demo.
     #[arg(long, value_name = "N")]
     pub(crate) gateways: Option<u16>,
     /// A label that Central gives a gateway: NAME:key=value. At a later start it replaces the one of that key; the
@@ -95,7 +97,11 @@ pub(crate) struct DevArgs {
     /// newest policies, and one that is stopped.
     #[arg(long)]
     pub(crate) demo: bool,
-    // `--ready-file` is global: for `dev` it says where to write the file, written atomically once everything answers.
+    /// Write addresses, tokens and passwords into this file once everything answers, and remove it at the end; also from
+    /// the variable `SEALGATE_READY_FILE`. One of another `sealgate dev` that runs is left alone.
+    // The global argument of this name, whose value it shares: only for `dev` it is written.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
 }
 
 impl DevArgs {
@@ -182,6 +188,9 @@ pub(crate) enum PolicyCommand {
     /// Publish Central's set as the first revision of a new lineage, which every gateway takes whatever it held: the
     /// way out where Central was restored from a backup that is older than what the gateways hold.
     BeginLineage {
+        /// The lineage that ends; without it is told what would happen, and which that is.
+        #[arg(long, value_name = "LINEAGE")]
+        confirm: Option<String>,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -213,11 +222,21 @@ pub(crate) enum GatewayCommand {
         #[arg(long, value_name = "k=v")]
         label: Vec<String>,
     },
+    /// Give a gateway these labels and no others; a running one decides by them a moment later. Without any: print
+    /// those that it has.
+    Label {
+        name: String,
+        #[arg(value_name = "k=v")]
+        labels: Vec<String>,
+        /// Take all its labels away.
+        #[arg(long, conflicts_with = "labels")]
+        clear: bool,
+    },
     /// End the gateway's stream and refuse its certificate until it is resumed.
     Suspend { name: String },
     /// Let a suspended gateway back in.
     Resume { name: String },
-    /// Refuse the gateway for ever; its statistics stay.
+    /// Refuse the gateway for ever, at once and without asking; its statistics stay. `suspend` can be taken back.
     Retire { name: String },
     /// End the quarantine of a gateway once its clone is dealt with: the next life that speaks is the gateway.
     Release { name: String },
@@ -239,12 +258,64 @@ pub(crate) enum KmsCommand {
         #[arg(long, value_name = "ID")]
         confirm: String,
     },
-    /// Give a KMS a new key version; the older ones still decrypt.
+    /// Give a KMS a new key version, from a file or made in place; the older ones still decrypt.
     Rotate {
         id: String,
+        /// RSA private key, PEM (PKCS#1 or PKCS#8), 2048 to 8192 bits.
+        #[arg(long = "key", value_name = "FILE", required_unless_present = "generate", conflicts_with_all = ["generate", "copy"])]
+        file: Option<PathBuf>,
+        /// Make the key in place, of so many bits: 2048, 3072, 4096 or 8192.
+        #[arg(long, value_name = "BITS")]
+        generate: Option<u32>,
         #[command(flatten)]
-        key: KeyArgs,
+        copy: CopyArgs,
     },
+    /// Add a KMS whose RSA key is made in place.
+    Generate {
+        #[arg(long)]
+        id: String,
+        /// 2048, 3072, 4096 or 8192.
+        #[arg(long, default_value_t = 4096)]
+        bits: u32,
+        /// Make it the active KMS. The first one becomes active by itself.
+        #[arg(long)]
+        activate: bool,
+        #[command(flatten)]
+        copy: CopyArgs,
+    },
+    /// Write a copy of a key that was made in place, encrypted under a passphrase. Who took it and why stays in the
+    /// gateway's log.
+    Copy {
+        id: String,
+        /// Which key, by its fingerprint; the active one by default.
+        #[arg(long = "key", value_name = "FINGERPRINT")]
+        fingerprint: Option<String>,
+        /// Where the copy goes; it must not exist.
+        #[arg(short = 'o', long = "output", value_name = "FILE")]
+        output: PathBuf,
+        /// Where the passphrase stands under which the copy is encrypted: 12 to 1024 bytes.
+        #[arg(long, value_name = "F")]
+        passphrase_file: PathBuf,
+        /// Why, for the log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Record that a copy of a key that was made in place is kept: its fingerprint, as `kms copy` prints it.
+    BackedUp {
+        id: String,
+        #[arg(long = "key", value_name = "FINGERPRINT")]
+        fingerprint: String,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CopyArgs {
+    /// Where a copy of the key that is made goes, encrypted under the passphrase; it must not exist.
+    #[arg(long = "copy", value_name = "FILE", requires = "passphrase_file")]
+    pub(crate) copy: Option<PathBuf>,
+    /// Where the passphrase of the file, or of the copy (12 to 1024 bytes), stands.
+    #[arg(long, value_name = "F")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -285,12 +356,27 @@ pub(crate) enum BucketCommand {
     Encrypt { name: String, switch: OnOff },
     /// Is a bucket encrypted, and why.
     Status { name: String },
+    /// Make a bucket.
+    Create { name: String },
+    /// Remove a bucket in which nothing lies, with its switch and settings.
+    Delete {
+        name: String,
+        /// The name once more.
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
+    },
 }
 
 #[derive(Subcommand)]
 pub(crate) enum ObjectCommand {
     /// Print which file holds the stored bytes of an object (directory storage).
-    Path { bucket: String, key: String },
+    Path {
+        bucket: String,
+        key: String,
+        /// The directory of the storage, to look there and ask no service; `storage` in the data directory of `dev`.
+        #[arg(long, value_name = "DIR")]
+        storage: Option<PathBuf>,
+    },
     /// What the stored bytes say; no key and no service is needed.
     Inspect { file: PathBuf },
     /// Decrypt stored bytes with the key alone; no service is needed.

@@ -33,7 +33,7 @@ pub(crate) async fn run(command: AuditCommand, targets: &Targets, out: &Output) 
             verify(BufReader::new(opened)).map_err(|broken| broken.in_file(&file))?
         }
     };
-    out.print(&result, fields);
+    out.print(&result, fields)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,12 +5,14 @@
 //!                                 └── each a process of its own; one that dies is started again after a second ──┘
 //! ```
 //! What is kept: `secrets.json` (passwords and tokens), `sealing/` (the keys under which secrets at rest are sealed),
-//! `postgres/`, `gateway-N/` (local state), `storage/` (the objects), `rsa-key.pem`, `ports.json`, `logs/`.
+//! `postgres/`, `gateway-N/` (local state; as many are started again), `storage/` (the objects), `rsa-key.pem`, `run/`
+//! (configuration files), `logs/`.
 
 mod children;
 mod demo;
 mod postgres;
 mod process;
+mod ready;
 mod settings;
 
 use std::os::unix::fs::DirBuilderExt;
@@ -71,15 +73,26 @@ impl Home {
 }
 
 /// Runs until SIGINT or SIGTERM; every child has ended when it returns.
-pub(crate) async fn run(args: DevArgs, ready_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(mut args: DevArgs, ready_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let known = settings::known_gateways(&args.data);
+    if args.gateways.is_none() {
+        args.gateways = Some(args.gateways().max(known));
+    }
     settings::check(&args)?;
+    if let Some(path) = &ready_file {
+        ready::leave_others(path, &args.data)?;
+    }
     let handlers = || "signal handlers cannot be installed".to_owned();
     let mut interrupt = signal(SignalKind::interrupt()).or_refuse(handlers)?;
     let mut terminate = signal(SignalKind::terminate()).or_refuse(handlers)?;
     let mut hangup = signal(SignalKind::hangup()).or_refuse(handlers)?;
     let home = Home::open(&args.data)?;
+    settings::check_ports(&args)?;
     if let Some(path) = &ready_file {
         let _ = std::fs::remove_file(path);
+    }
+    for number in args.gateways() + 1..=known {
+        say(&format!("{} is not started: --gateways {}", settings::gateway_name(number), args.gateways()));
     }
     let secrets = Secrets::load_or_make(&home)?;
     let mut fleet = Fleet::new(args, home, secrets, ready_file);

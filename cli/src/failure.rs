@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::output::complain;
+
 /// A command that was not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -25,18 +27,30 @@ impl Problem {
         Self(value)
     }
 
-    /// `errors` of the problem as `line:column: code: message` lines, where it has them.
+    /// The sentence for a person.
+    fn text(&self) -> &str {
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
+        text("detail").or_else(|| text("title")).unwrap_or("the service refused without a reason")
+    }
+
+    /// `errors` of the problem as `file:line:column: code: message` lines, where it has them; without a position where
+    /// there is none. What the sentence says already is not said again.
     fn lines(&self) -> Vec<String> {
         let errors = self.0.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        errors
-            .iter()
-            .map(|error| {
-                let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-                let number = |name: &str| error.get(name).and_then(Value::as_u64).unwrap_or_default();
-                let file = error.get("file").and_then(Value::as_str).map(|f| format!("{f}:")).unwrap_or_default();
-                format!("{file}{}:{}: {}: {}", number("line"), number("column"), text("code"), text("message"))
-            })
-            .collect()
+        let line = |error: &Value| {
+            let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+            let number = |name: &str| error.get(name).and_then(Value::as_u64).unwrap_or_default();
+            let (code, message) = (text("code"), text("message"));
+            let file = error.get("file").and_then(Value::as_str).map(|file| format!("{file}:")).unwrap_or_default();
+            // Lines are counted from 1.
+            match number("line") {
+                0 if self.text().contains(message) => None,
+                0 if text("path").is_empty() => Some(format!("{code}: {message}")),
+                0 => Some(format!("{}: {code}: {message}", text("path"))),
+                line => Some(format!("{file}{line}:{}: {code}: {message}", number("column"))),
+            }
+        };
+        errors.iter().filter_map(line).collect()
     }
 }
 
@@ -56,16 +70,12 @@ impl Failure {
     /// The sentence for a person.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Refused(Problem(problem)) => ["detail", "title"]
-                .iter()
-                .find_map(|name| problem.get(name)?.as_str())
-                .unwrap_or("the service refused without a reason"),
+            Self::Refused(problem) => problem.text(),
             Self::Usage(detail) | Self::Unreachable(detail) => detail,
         }
     }
 
     /// Writes the failure to standard error and gives its exit status.
-    #[expect(clippy::print_stderr, reason = "this is what standard error is for")]
     pub(crate) fn report(self, as_json: bool) -> ExitCode {
         let (status, problem) = match self {
             Self::Refused(problem) => (1, problem),
@@ -75,14 +85,12 @@ impl Failure {
             }
         };
         if as_json {
-            eprintln!("{}", problem.0);
+            complain(&problem.0.to_string());
         } else {
             for line in problem.lines() {
-                eprintln!("{line}");
+                complain(&line);
             }
-            let text = |name: &str| problem.0.get(name).and_then(Value::as_str);
-            let said = text("detail").or_else(|| text("title")).unwrap_or("the service refused without a reason");
-            eprintln!("sealgate: {said}");
+            complain(&format!("sealgate: {}", problem.text()));
         }
         ExitCode::from(status)
     }
@@ -97,5 +105,23 @@ pub(crate) trait Context<T> {
 impl<T, E: std::fmt::Display> Context<T> for Result<T, E> {
     fn or_refuse(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|error| Failure::refused(format!("{}: {error}", what())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_a_position_where_there_is_one_and_says_each_sentence_once() {
+        let lines = |errors: Value| {
+            Problem::from_service(json!({ "detail": "Nothing was changed: a name has no space.", "errors": errors }))
+                .lines()
+        };
+        let issue = |line: u64, message: &str| json!([{ "line": line, "column": 3, "path": "name", "code": "name-invalid", "message": message }]);
+        assert_eq!(lines(issue(0, "a name has no space")), [""; 0]);
+        assert_eq!(lines(issue(0, "it is too long")), ["name: name-invalid: it is too long"]);
+        assert_eq!(lines(issue(7, "a name has no space")), ["7:3: name-invalid: a name has no space"]);
+        assert_eq!(lines(json!([{ "code": "x", "message": "y" }])), ["x: y"]);
     }
 }

@@ -47,6 +47,8 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::refused(format!("the runtime cannot start: {error}")))?;
     let Args { json, ready_file, gateway, command } = args;
+    let named = || std::env::var_os("SEALGATE_READY_FILE").filter(|path| !path.is_empty());
+    let ready_file = ready_file.or_else(|| named().map(Into::into));
     let targets = target::Targets { ready_file, gateway };
     let out = output::Output { json };
     runtime.block_on(async {

@@ -34,7 +34,7 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
                 }
                 let _ = writeln!(text, "valid: {}", names(&report["policies"]));
                 text
-            });
+            })?;
         }
         PolicyCommand::Apply { files, prune, if_revision, wait } => {
             let read = files::read(&files)?;
@@ -48,23 +48,24 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
                 None => None,
             };
             let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?, known.as_deref()).await?;
-            published(out, &wait::until(&central, outcome, &wait).await?);
+            published(out, &wait::until(&central, outcome, &wait).await?)?;
         }
         PolicyCommand::Delete { name, wait } => {
             let central = targets.central()?;
             let answer = central.call(Method::DELETE, &["policies", &name], &[], None, Some("*")).await?;
-            published(out, &wait::until(&central, answer.body, &wait).await?);
+            published(out, &wait::until(&central, answer.body, &wait).await?)?;
         }
         PolicyCommand::Rollback { revision, wait } => {
             let central = targets.central()?;
             let outcome = central.post(&["policy-set", "rollback"], &json!({ "revision": revision })).await?;
-            published(out, &wait::until(&central, outcome, &wait).await?);
+            published(out, &wait::until(&central, outcome, &wait).await?)?;
         }
-        PolicyCommand::BeginLineage { wait } => {
+        PolicyCommand::BeginLineage { confirm, wait } => {
             let central = targets.central()?;
             let set = central.get(&["policy-set"], &[]).await?;
+            confirmed(&set, confirm.as_deref())?;
             let outcome = central.post(&["policy-set", "lineage"], &json!({ "instead_of": set["lineage"] })).await?;
-            published(out, &wait::until(&central, outcome, &wait).await?);
+            published(out, &wait::until(&central, outcome, &wait).await?)?;
         }
         PolicyCommand::List => {
             let all = targets.central()?.pages(&["policies"], "policies", "after").await?;
@@ -73,33 +74,50 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
                     &all["policies"],
                     &["name", "mode", "effect", "priority", "changed_in", "updated_at", "updated_by"],
                 )
-            });
+            })?;
         }
         PolicyCommand::Get { name } => {
             let policy = targets.central()?.get(&["policies", &name], &[]).await?;
-            out.print(&policy, |policy| policy["source"].as_str().unwrap_or_default().to_owned());
+            out.print(&policy, |policy| policy["source"].as_str().unwrap_or_default().to_owned())?;
         }
         PolicyCommand::History => {
             let all = targets.central()?.pages(&["policy-set", "revisions"], "revisions", "before").await?;
-            out.print(&all, history);
+            out.print(&all, history)?;
         }
         PolicyCommand::Diff { a, b } => {
             let (from, to) = (a.to_string(), b.to_string());
             let query = [("from", from.as_str()), ("to", to.as_str())];
             let diff = targets.central()?.get(&["policy-set", "diff"], &query).await?;
-            out.print(&diff, difference);
+            out.print(&diff, difference)?;
         }
         PolicyCommand::Explain { file } => {
             let request = files::read_request(&file)?;
             let explanation = targets.central()?.post_text(&["policy-set", "explain"], &[], request, None).await?;
-            out.print(&explanation, explained);
+            out.print(&explanation, explained)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses to end the lineage of `set` where it is not named.
+fn confirmed(set: &Value, confirm: Option<&str>) -> Result<(), Failure> {
+    let lineage = set["lineage"].as_str().unwrap_or_default();
+    match confirm {
+        Some(named) if named == lineage => Ok(()),
+        Some(named) => {
+            Err(Failure::refused(format!("Central's lineage is {lineage}, and not {named}; nothing was changed")))
+        }
+        None => Err(Failure::Usage(format!(
+            "nothing was changed. A new lineage is for ever: Central's set, revision {}, becomes its first revision, and \
+             every gateway takes it whatever it holds, also where that is newer. Look at the set first (sealgate policy \
+             list). To do it: --confirm {lineage}",
+            set["revision"]
+        ))),
+    }
+}
+
 /// What a change did to the set.
-fn published(out: &Output, outcome: &Value) {
+fn published(out: &Output, outcome: &Value) -> Result<(), Failure> {
     out.print(outcome, |outcome| {
         let mut text = format!("revision {}\n", outcome["revision"]);
         for what in ["changed", "unchanged", "deleted"] {
@@ -115,7 +133,7 @@ fn published(out: &Output, outcome: &Value) {
             }
         }
         text
-    });
+    })
 }
 
 fn names(list: &Value) -> String {
@@ -166,4 +184,18 @@ fn explained(explanation: &Value) -> String {
         }
     }
     format!("{verdict}{by} (revision {})\n{}", explanation["revision"]["number"], table(&rows, &columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lineage_ends_only_where_it_is_named() {
+        let set = json!({ "lineage": "0d4f", "revision": 7 });
+        assert!(confirmed(&set, Some("0d4f")).is_ok());
+        assert!(matches!(confirmed(&set, Some("0d4e")), Err(Failure::Refused(_))));
+        let Err(Failure::Usage(said)) = confirmed(&set, None) else { panic!("it must be confirmed") };
+        assert!(said.contains("for ever") && said.contains("revision 7") && said.ends_with("--confirm 0d4f"), "{said}");
+    }
 }

@@ -2,34 +2,35 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::args::StatsArgs;
 use crate::duration::parse_duration;
 use crate::failure::Failure;
-use crate::output::{Output, table};
+use crate::output::{Output, ago, new_objects, table};
 use crate::target::Targets;
 
 /// A dash among the numbers is what is not known.
 const COVERAGE: [&str; 10] = [
     "bucket",
-    "encrypting",
+    "new_objects",
     "because",
     "objects_encrypted",
     "objects_plain",
     "objects_unknown",
     "bytes_encrypted",
     "bytes_plain",
-    "looked_age_s",
-    "age_s",
+    "looked_through",
+    "told",
 ];
 
 /// Carries the command out.
 pub(crate) async fn run(args: StatsArgs, targets: &Targets, out: &Output) -> Result<ExitCode, Failure> {
     if args.coverage {
         let coverage = targets.central()?.get(&["coverage"], &[]).await?;
-        out.print(&coverage, |coverage| table(&coverage["coverage"], &COVERAGE));
+        out.print(&coverage, |coverage| table(&covered(&coverage["coverage"]), &COVERAGE))?;
         return Ok(ExitCode::SUCCESS);
     }
     let since = args.since.map(|text| since(&text, OffsetDateTime::now_utc())).transpose()?;
@@ -52,8 +53,19 @@ pub(crate) async fn run(args: StatsArgs, targets: &Targets, out: &Output) -> Res
             text.push_str("There are more rows; add up with --by.\n");
         }
         text
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rows with what only people are shown.
+fn covered(rows: &Value) -> Value {
+    let mut rows = rows.clone();
+    for row in rows.as_array_mut().into_iter().flatten() {
+        row["new_objects"] = json!(new_objects(row));
+        row["looked_through"] = json!(row["looked_age_s"].as_u64().map(ago));
+        row["told"] = json!(row["age_s"].as_u64().map(ago));
+    }
+    rows
 }
 
 /// RFC 3339 as it is, or a duration before `now`.
@@ -71,6 +83,16 @@ fn since(text: &str, now: OffsetDateTime) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_of_the_coverage_are_written_for_people() {
+        let rows =
+            json!([{ "bucket": "a", "encrypting": true, "age_s": 3, "looked_age_s": null, "bytes_plain": 1024 }]);
+        let text = table(&covered(&rows), &COVERAGE);
+        for words in ["NEW OBJECTS", "LOOKED THROUGH", "encrypted", "1.0 KiB", "3 s ago"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
 
     #[test]
     fn since_is_a_time_or_a_duration_before_now() {

@@ -1,6 +1,6 @@
 //! The processes: started in order, watched, started again where one dies, stopped in reverse order.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +45,8 @@ pub(super) struct Plan {
     home: Home,
     secrets: Secrets,
     ready_file: Option<PathBuf>,
+    /// The ready file as it was last written; empty before.
+    written: RefCell<Vec<u8>>,
     database_url: String,
     /// In the order in which they were started.
     members: Vec<Member>,
@@ -60,7 +62,8 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(args: DevArgs, home: Home, secrets: Secrets, ready_file: Option<PathBuf>) -> Self {
-        let plan = Plan { args, home, secrets, ready_file, database_url: String::new(), members: Vec::new() };
+        let (written, database_url) = (RefCell::default(), String::new());
+        let plan = Plan { args, home, secrets, ready_file, written, database_url, members: Vec::new() };
         Self { plan, children: Vec::new() }
     }
 
@@ -69,12 +72,15 @@ impl Fleet {
         self.start_database().await?;
         self.start_central().await?;
         self.start_gateways().await?;
-        self.plan.first_kms().await?;
+        let sealing = self.plan.first_kms().await?;
         for gateway in self.plan.gateways() {
             self.plan.tell_trouble(gateway).await;
         }
         self.plan.write_ready()?;
         self.plan.greet();
+        if !sealing {
+            self.plan.ask_for_kms();
+        }
         let demo = if self.plan.args.demo { self.begin_demo().await? } else { Vec::new() };
         let resting = demo.last().map(|gateway| gateway.name.as_str());
         // Each on its own: one that cannot come up keeps no other one down.
@@ -119,9 +125,7 @@ impl Fleet {
 
     /// Stops in reverse order; PostgreSQL last.
     pub(super) async fn stop(&mut self) {
-        if let Some(path) = &self.plan.ready_file {
-            let _ = std::fs::remove_file(path);
-        }
+        self.plan.remove_ready();
         // Gateways drain side by side.
         let all = self.plan.members.drain(..).zip(self.children.drain(..));
         let (gateways, mut others): (Vec<_>, Vec<_>) = all.partition(|(member, _)| member.is_gateway());
@@ -362,16 +366,17 @@ impl Plan {
         central_file(&self.args, &self.home, &self.secrets, &self.database_url, addresses)
     }
 
-    /// With `--kms rsa` and no KMS yet: an RSA key, kept as PEM, becomes the active master key.
-    async fn first_kms(&self) -> Result<(), Failure> {
-        if self.args.kms == DevKms::None {
-            return Ok(());
-        }
-        let Some(console) = self.gateways().next().and_then(Member::console) else { return Ok(()) };
+    /// With `--kms rsa` and no KMS yet: an RSA key, kept as PEM, becomes the active master key. Whether there is a KMS
+    /// in the end.
+    async fn first_kms(&self) -> Result<bool, Failure> {
+        let Some(console) = self.gateways().next().and_then(Member::console) else { return Ok(false) };
         let client = Client::new(&format!("http://{console}"), &self.secrets.gateway_token);
         let known = client.get(&["kms"], &[]).await?;
         if known["kms"].as_array().is_some_and(|all| !all.is_empty()) {
-            return Ok(());
+            return Ok(true);
+        }
+        if self.args.kms == DevKms::None {
+            return Ok(false);
         }
         let path = self.rsa_key_file();
         // The key is on disk before it protects anything.
@@ -383,7 +388,7 @@ impl Plan {
         let pem = read.or_refuse(|| format!("{} cannot be read", path.display()))?;
         let order =
             KeyOrder { id: Some(KMS_ID), provider: Some(kms::RSA), pem: &pem, passphrase: None, activate: true };
-        client.post_secret(&["kms"], order.encode()?).await.map(|_| ())
+        client.post_secret(&["kms"], order.encode()?).await.map(|_| true)
     }
 
     fn rsa_key_file(&self) -> PathBuf {
@@ -417,7 +422,17 @@ impl Plan {
         let Some(path) = &self.ready_file else { return Ok(()) };
         let text =
             serde_json::to_vec_pretty(&self.ready()).or_refuse(|| "the ready file cannot be coded".to_owned())?;
-        write_private(path, &text)
+        write_private(path, &text)?;
+        self.written.replace(text);
+        Ok(())
+    }
+
+    /// Removes the ready file where it is still the one that was written here.
+    fn remove_ready(&self) {
+        let Some(path) = &self.ready_file else { return };
+        if std::fs::read(path).is_ok_and(|text| text == *self.written.borrow()) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn ready(&self) -> Value {
@@ -470,7 +485,23 @@ impl Plan {
             text(&ready["central"]["console"]),
             secrets.password
         ));
+        say(&format!("  gateways    API token {}, for their consoles", secrets.gateway_token));
         say(&format!("  data        {}", self.home.data.display()));
+    }
+
+    /// What to do where the KMS is left to the user.
+    fn ask_for_kms(&self) {
+        let Some(console) = self.gateways().next().and_then(Member::console) else { return };
+        let target = match &self.ready_file {
+            Some(path) => format!("sealgate --ready-file {}", path.display()),
+            None => format!(
+                "SEALGATE_GATEWAY_URL=http://{console} SEALGATE_GATEWAY_TOKEN={} sealgate",
+                self.secrets.gateway_token
+            ),
+        };
+        say("There is no KMS yet: what is due to be encrypted is refused until one is added.");
+        say("  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 -out KEY.pem");
+        say(&format!("  {target} kms add rsa --id main --key KEY.pem"));
     }
 }
 

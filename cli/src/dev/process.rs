@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 use tokio::process::{Child, Command};
 
 use crate::failure::{Context, Failure};
+use crate::output::complain;
 
 /// How long what a child left behind may take to end by itself.
 const ORPHANS: Duration = Duration::from_secs(10);
@@ -93,10 +94,9 @@ fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
-/// One line to the person at the terminal.
-#[expect(clippy::print_stderr, reason = "`dev` speaks to a person; standard output stays free")]
+/// One line to the person at the terminal; standard output stays free.
 pub(super) fn say(text: &str) {
-    eprintln!("{text}");
+    complain(text);
 }
 
 /// Waits until `check` gives a value, the child ends, or the deadline passes.

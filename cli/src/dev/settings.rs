@@ -70,6 +70,14 @@ pub(super) fn sealing_key(path: &Path) -> Result<(), Failure> {
     if path.exists() { Ok(()) } else { write_private(path, &random_bytes(32)?) }
 }
 
+/// How many gateways the data directory has, by the highest number: each keeps its state in a folder of its name.
+pub(super) fn known_gateways(data: &Path) -> u16 {
+    let entries = std::fs::read_dir(data).into_iter().flatten().flatten();
+    let names = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+    let number = |name: String| name.strip_prefix("gateway-")?.parse().ok().filter(|at| gateway_name(*at) == name);
+    names.filter_map(number).max().unwrap_or(0)
+}
+
 /// Refuses what cannot work before anything is made.
 pub(super) fn check(args: &DevArgs) -> Result<(), Failure> {
     let usage = |text: String| Err(Failure::Usage(text));
@@ -88,7 +96,42 @@ pub(super) fn check(args: &DevArgs) -> Result<(), Failure> {
     if args.port_base > 65_535 - 102 {
         return usage("--port-base: at most 65433, since Central takes 100 to 102 above it".to_owned());
     }
+    if let Some(endpoint) = &args.upstream {
+        let url = url::Url::parse(endpoint).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        if url.is_none_or(|url| !url.has_host()) {
+            return usage(format!("--upstream {endpoint:?}: write http(s)://HOST[:PORT]"));
+        }
+        upstream_credential()?;
+    }
     labels(args).map(|_| ())
+}
+
+/// Refuses the ports of `--port-base` of which another program has one, before anything is started.
+pub(super) fn check_ports(args: &DevArgs) -> Result<(), Failure> {
+    if args.port_base == 0 {
+        return Ok(());
+    }
+    let gateways = (1..=args.gateways()).map(|number| (gateway_name(number), gateway_addresses(args, number)));
+    for (name, addresses) in gateways.chain([("Central".to_owned(), central_addresses(args))]) {
+        for address in addresses {
+            std::net::TcpListener::bind(address).or_refuse(|| {
+                format!(
+                    "{name} cannot listen on {address}; nothing was started. Stop what has the port, or choose others by \
+                     --port-base N (0: any free ports)"
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Access key and secret key of `--upstream`.
+fn upstream_credential() -> Result<[String; 2], Failure> {
+    let given = |name: &str| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+        value.ok_or_else(|| Failure::Usage(format!("--upstream needs the environment variable {name}")))
+    };
+    Ok([given("SEALGATE_UPSTREAM_ACCESS_KEY")?, given("SEALGATE_UPSTREAM_SECRET_KEY")?])
 }
 
 /// `--gateway-label` by gateway.
@@ -205,18 +248,15 @@ pub(super) fn gateway_file(
                 write!(text, "[backends.disk]\nkind = \"directory\"\npath = {}\n", path(&home.data.join("storage")));
         }
         Some(endpoint) => {
-            let given = |name: &str| {
-                std::env::var(name)
-                    .map_err(|_| Failure::Usage(format!("--upstream needs the environment variable {name}")))
-            };
+            let [access_key, secret_key] = upstream_credential()?;
             let region = std::env::var("SEALGATE_UPSTREAM_REGION").unwrap_or_else(|_| REGION.to_owned());
             let _ = write!(
                 text,
                 "[backends.upstream]\nkind = \"s3\"\nendpoint = {}\nregion = {}\naccess_key = {}\nsecret_key = {}\n",
                 quoted(endpoint),
                 quoted(region),
-                quoted(given("SEALGATE_UPSTREAM_ACCESS_KEY")?),
-                quoted(given("SEALGATE_UPSTREAM_SECRET_KEY")?),
+                quoted(access_key),
+                quoted(secret_key),
             );
         }
     }
@@ -228,4 +268,20 @@ pub(super) fn read_addresses(file: &Path, names: [&str; 3]) -> Option<Addresses>
     let value: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     let [a, b, c] = names.map(|name| value.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok()));
     Some([a?, b?, c?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateways_of_a_directory_are_its_folders_of_their_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(known_gateways(&folder.path().join("absent")), 0);
+        for name in ["gateway-1", "gateway-3", "gateway-04", "gateway-x", "storage"] {
+            std::fs::create_dir(folder.path().join(name)).expect("made");
+        }
+        std::fs::write(folder.path().join("gateway-9"), "no folder").expect("written");
+        assert_eq!(known_gateways(folder.path()), 3);
+    }
 }

@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 const OPEN_FILES: &str = "/proc/self/fd";
 
 /// A file without a name of its own, readable by its owner alone. Dropped, it is gone.
-pub(super) struct Nameless {
+pub(crate) struct Nameless {
     file: Kind,
     folder: PathBuf,
 }
@@ -29,7 +29,7 @@ enum Kind {
 
 impl Nameless {
     /// A new, empty file in `folder`.
-    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         if Path::new(OPEN_FILES).is_dir() {
             let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
             // Any refusal, such as EOPNOTSUPP of a network file system, leads to the other way, which says what is wrong.
@@ -46,7 +46,7 @@ impl Nameless {
     }
 
     /// Gives it the name `path`, in the same folder, which must be free; the bytes are on the disk before the name is.
-    pub(super) fn name(self, path: &Path) -> io::Result<()> {
+    pub(crate) fn name(self, path: &Path) -> io::Result<()> {
         match self.file {
             Kind::Unnamed(file) => {
                 file.sync_all()?;

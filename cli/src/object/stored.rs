@@ -74,11 +74,11 @@ impl Stored {
         Ok(&mut self.file)
     }
 
-    /// What the bytes say. Nothing of it is proven before the object is opened.
+    /// What the bytes say: nothing of it is verified before the object is opened, and `verified` says so.
     pub(super) fn report(&self) -> Result<Value, Failure> {
         let Some(footer) = &self.footer else {
             return Ok(json!({
-                "encrypted": false, "format": null, "kms_id": null, "kms_provider": null, "kms_key": null,
+                "encrypted": false, "verified": false, "format": null, "kms_id": null, "kms_provider": null, "kms_key": null,
                 "policy": null, "policy_uid": null, "policy_revision": null, "policy_lineage": null, "cause": null,
                 "plaintext_bytes": self.len, "stored_bytes": self.len, "parts": null, "multipart": null,
                 "bucket": null, "key": null, "sealed_at": null, "writer": null,
@@ -90,6 +90,7 @@ impl Stored {
         let sealed_at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(header.sealed_at_ms()) * 1_000_000);
         Ok(json!({
             "encrypted": true,
+            "verified": false,
             "format": FORMAT,
             "kms_id": header.kms_id(),
             "kms_provider": record.provider(),

@@ -76,6 +76,18 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn what_is_shown_of_a_file_says_that_it_is_not_verified() {
+    let report = files(&sealed(&plaintext(), None)).inspect().expect("sealed");
+    assert_eq!(report["verified"], json!(false));
+    let text = super::shown(&report);
+    let line = text.lines().find(|line| line.starts_with("verified")).expect("a line");
+    assert!(line.ends_with("  no (needs the key: sealgate object decrypt)"), "{text}");
+    // There is nothing to verify, and nothing to say but this.
+    let plain = super::shown(&files(b"as it is").inspect().expect("plain"));
+    assert_eq!(plain, "encrypted        no\nplaintext_bytes  8\nstored_bytes     8");
+}
+
+#[test]
 fn the_stored_bytes_say_what_was_recorded() {
     let policy = PolicyRef { uid: [7; 16], name: "payroll".to_owned(), lineage: [9; 16], revision: 12 };
     let stored = sealed(&plaintext(), Some(policy));

@@ -40,7 +40,7 @@ pub(super) async fn until(central: &Client, mut outcome: Value, wait: &WaitArgs)
     let began = Instant::now();
     let deadline = began + wait.timeout;
     loop {
-        let convergence = central.get(&["convergence"], &[("revision", &revision)]).await?;
+        let convergence = every_gateway(central, &revision).await?;
         match judge(&convergence, progress.as_str()) {
             Standing::Done { gateways, passed_over } => {
                 let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -62,6 +62,21 @@ pub(super) async fn until(central: &Client, mut outcome: Value, wait: &WaitArgs)
         }
         sleep(POLL).await;
     }
+}
+
+/// How far each gateway has come with a revision: all pages of the answer as one.
+async fn every_gateway(central: &Client, revision: &str) -> Result<Value, Failure> {
+    let mut whole = central.get(&["convergence"], &[("revision", revision)]).await?;
+    while let Some(after) = whole["next"].as_str().map(str::to_owned) {
+        let mut page = central.get(&["convergence"], &[("revision", revision), ("after", &after)]).await?;
+        let rows = page["by_gateway"].take();
+        whole["next"] = page["next"].take();
+        match (whole["by_gateway"].as_array_mut(), rows) {
+            (Some(all), Value::Array(more)) => all.extend(more),
+            _ => break,
+        }
+    }
+    Ok(whole)
 }
 
 fn judge(convergence: &Value, progress: &str) -> Standing {
