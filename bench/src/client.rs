@@ -26,9 +26,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// An S3 service and the process that it is.
+#[derive(Clone)]
 pub(crate) struct Service {
     pid: u32,
     address: SocketAddr,
+    credential: (String, String),
     identity: Identity,
     region: String,
 }
@@ -36,7 +38,8 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(pid: u32, address: SocketAddr, access_key: &str, secret_key: &str, region: &str) -> Self {
         let identity = Credentials::new(access_key, secret_key, None, None, "bench").into();
-        Self { pid, address, identity, region: region.to_owned() }
+        let credential = (access_key.to_owned(), secret_key.to_owned());
+        Self { pid, address, credential, identity, region: region.to_owned() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -47,9 +50,25 @@ impl Service {
         self.address
     }
 
+    /// Access key and secret key.
+    pub(crate) fn credential(&self) -> (&str, &str) {
+        (&self.credential.0, &self.credential.1)
+    }
+
     /// A request that can be sent any number of times within the quarter of an hour for which a signature holds.
     /// `target` is canonical as it stands: `/bucket/key`. The payload is not part of the signature.
     pub(crate) fn prepare(&self, method: Method, target: &str, body: Payload) -> anyhow::Result<Prepared> {
+        self.prepare_with(method, target, &[], body)
+    }
+
+    /// The same with more headers.
+    pub(crate) fn prepare_with(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Payload,
+    ) -> anyhow::Result<Prepared> {
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
@@ -62,10 +81,13 @@ impl Service {
             .settings(settings)
             .build()?
             .into();
-        let sent = if method == Method::PUT { body.clone() } else { Payload::none() };
+        let sent = if method == Method::GET { Payload::none() } else { body.clone() };
         let mut request = Request::builder().method(method).uri(target).header("host", self.address.to_string());
         for (name, value) in sent.headers() {
             request = request.header(name, value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut request = request.body(())?;
         let headers: Vec<_> = request.headers().iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap_or(""))).collect();
@@ -85,16 +107,9 @@ impl Service {
         Ok(Connection { sender, task })
     }
 
-    /// One request on a connection of its own; its status must be 200. The body of the answer.
+    /// One request on a connection of its own; it must succeed. The body of the answer.
     pub(crate) async fn ask(&self, method: Method, target: &str) -> anyhow::Result<(HeaderMap, Bytes)> {
-        let request = self.prepare(method, target, Payload::none())?;
-        let mut connection = self.connect().await?;
-        let response = connection.sender.send_request(request.request()?).await?;
-        let status = response.status();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        ensure!(status == StatusCode::OK, "{target}: {status}: {}", String::from_utf8_lossy(&body));
-        Ok((head.headers, body))
+        self.connect().await?.ask(&self.prepare(method, target, Payload::none())?).await
     }
 }
 
@@ -103,30 +118,41 @@ impl Service {
 pub(crate) struct Payload {
     pattern: Bytes,
     len: u64,
-    chunked: bool,
+    /// Data bytes of one chunk, in aws-chunked coding.
+    chunk: Option<u64>,
 }
 
 /// Bytes of the pattern. Smaller bodies are one frame.
 const PATTERN: usize = 1 << 20;
 /// Data bytes of one chunk in aws-chunked coding: what boto3 sends.
-const CHUNK: usize = PATTERN;
+pub(crate) const CHUNK: u64 = PATTERN as u64;
 
 impl Payload {
     pub(crate) fn none() -> Self {
-        Self { pattern: Bytes::new(), len: 0, chunked: false }
+        Self::of(Bytes::new())
+    }
+
+    /// These bytes, of which there are at most as many as in the pattern.
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        Self { len: bytes.len() as u64, pattern: bytes, chunk: None }
     }
 
     /// `len` bytes that do not compress.
     pub(crate) fn new(len: u64) -> anyhow::Result<Self> {
         let mut pattern = vec![0; PATTERN];
         aws_lc_rs::rand::fill(&mut pattern).ok().context("random bytes")?;
-        Ok(Self { pattern: pattern.into(), len, chunked: false })
+        Ok(Self { pattern: pattern.into(), len, chunk: None })
     }
 
     /// The same in aws-chunked coding with a CRC32 in a trailer, as current SDKs send over TLS. `len` is a whole number
-    /// of chunks.
-    pub(crate) fn chunked(self) -> Self {
-        Self { chunked: true, ..self }
+    /// of chunks, and a chunk of `bytes` one of patterns.
+    pub(crate) fn chunked(self, bytes: u64) -> Self {
+        Self { chunk: Some(bytes), ..self }
+    }
+
+    /// Its first `len` bytes.
+    pub(crate) fn first(self, len: u64) -> Self {
+        Self { len, ..self }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -134,7 +160,7 @@ impl Payload {
     }
 
     fn headers(&self) -> Vec<(&'static str, String)> {
-        if !self.chunked {
+        if self.chunk.is_none() {
             return Vec::new();
         }
         vec![
@@ -145,21 +171,25 @@ impl Payload {
     }
 
     fn signable(&self) -> SignableBody<'static> {
-        match (self.chunked, self.len) {
-            (true, _) => SignableBody::StreamingUnsignedPayloadTrailer,
-            (false, 0) => SignableBody::Bytes(&[]),
-            (false, _) => SignableBody::UnsignedPayload,
+        match (self.chunk, self.len) {
+            (Some(_), _) => SignableBody::StreamingUnsignedPayloadTrailer,
+            (None, 0) => SignableBody::Bytes(&[]),
+            (None, _) => SignableBody::UnsignedPayload,
         }
     }
 
     fn body(&self) -> Sent {
         let mut frames = Vec::new();
-        if self.chunked {
+        if let Some(chunk) = self.chunk {
             let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc);
-            let line = Bytes::from(format!("{CHUNK:x}\r\n"));
-            for _ in 0..self.len / CHUNK as u64 {
-                crc.update(&self.pattern);
-                frames.extend([line.clone(), self.pattern.clone(), Bytes::from_static(b"\r\n")]);
+            let line = Bytes::from(format!("{chunk:x}\r\n"));
+            for _ in 0..self.len / chunk {
+                frames.push(line.clone());
+                for _ in 0..chunk / CHUNK {
+                    crc.update(&self.pattern);
+                    frames.push(self.pattern.clone());
+                }
+                frames.push(Bytes::from_static(b"\r\n"));
             }
             let crc = base64::engine::general_purpose::STANDARD.encode(&crc.finalize().to_be_bytes()[4..]);
             frames.push(format!("0\r\nx-amz-checksum-crc32:{crc}\r\n\r\n").into());
@@ -177,7 +207,7 @@ impl Payload {
     }
 
     /// Whether `bytes` are what stands at `offset`.
-    fn holds(&self, mut offset: u64, mut bytes: &[u8]) -> bool {
+    pub(crate) fn holds(&self, mut offset: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let start = usize::try_from(offset % PATTERN as u64).unwrap_or(0);
             let some = bytes.len().min(PATTERN - start);
@@ -244,6 +274,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Whether the service has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends the request; it must succeed. Head and body of the answer.
+    pub(crate) async fn ask(&mut self, prepared: &Prepared) -> anyhow::Result<(HeaderMap, Bytes)> {
+        self.sender.ready().await?;
+        let response = self.sender.send_request(prepared.request()?).await?;
+        let status = response.status();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        ensure!(status.is_success(), "{}: {status}: {}", prepared.target, String::from_utf8_lossy(&body));
+        Ok((head.headers, body))
+    }
+
     /// Sends the request, and reads the answer to its end. A GET must give the payload's bytes. How long it took.
     pub(crate) async fn call(&mut self, prepared: &Prepared) -> anyhow::Result<Duration> {
         let request = prepared.request()?;
@@ -252,7 +298,7 @@ impl Connection {
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let mut body = response.into_body();
-        if status != StatusCode::OK {
+        if !status.is_success() {
             let body = body.collect().await?.to_bytes();
             anyhow::bail!("{} {}: {status}: {}", prepared.method, prepared.target, String::from_utf8_lossy(&body));
         }
@@ -267,6 +313,19 @@ impl Connection {
         ensure!(read == wanted, "{}: {read} bytes instead of {wanted}", prepared.target);
         Ok(begun.elapsed())
     }
+}
+
+/// What a service without signatures says at this path.
+pub(crate) async fn read(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let (mut sender, connection) = handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
+    let task = tokio::spawn(async move { drop(connection.await) });
+    let request = Request::get(path).header("host", address.to_string()).body(Payload::none().body())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    task.abort();
+    ensure!(status == StatusCode::OK, "{path}: {status}");
+    Ok(String::from_utf8(body.to_vec())?)
 }
 
 impl Drop for Connection {

@@ -1,5 +1,6 @@
 //! `bench memory`: 64 objects of 256 MiB are stored at once, sealed, then read at once. How far does the gateway's memory
-//! rise above what it takes when idle? Once with the directory storage inside it, once over an S3 service.
+//! rise above what it takes when idle? Once with the directory storage inside it, once over an S3 service. Then so many
+//! connections are opened that do nothing.
 //!
 //! The peak is the kernel's own (`VmHWM`), set anew before each phase.
 
@@ -11,9 +12,10 @@ use http::Method;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::client::{Payload, Service};
+use crate::client::{CHUNK, Connection, Payload, Service};
 use crate::processes::{Dev, Place, Storage, until_interrupted};
 use crate::report::print;
+use crate::upload::{Uploaded, upload};
 use crate::usage::{peak_kib, reset_peak, resident_kib};
 
 const BUCKET: &str = "bench-memory";
@@ -28,12 +30,21 @@ pub(crate) struct Args {
     /// MiB of each. All of them lie on the disk at once.
     #[arg(long, default_value_t = 256)]
     mib: u64,
+    /// Stored and read by parts of so many MiB, one after the other of each object; by one request if not given.
+    #[arg(long)]
+    part_mib: Option<u64>,
     /// `directory` or `s3`; both if not given.
     #[arg(long)]
     storage: Option<String>,
     /// Bodies in aws-chunked coding with a CRC32 in the trailer, as SDKs send them over TLS.
     #[arg(long)]
     chunked: bool,
+    /// The same, with all of a body in one chunk.
+    #[arg(long, conflicts_with = "chunked")]
+    one_chunk: bool,
+    /// Connections that have made one request and do nothing more.
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
     /// Where the data goes while it runs, instead of beside this program.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -47,12 +58,16 @@ struct Line {
     idle_rss_mib: f64,
     peak_rss_mib: f64,
     over_idle_mib: f64,
-    /// Of all objects together.
-    mib_per_s: f64,
+    /// Of all objects together; none where there are none.
+    mib_per_s: Option<f64>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.concurrency > 0 && args.mib > 0, "nothing to measure");
+    ensure!(
+        args.part_mib.is_none_or(|part| part >= 5 && !args.chunked && !args.one_chunk),
+        "such parts are not measured"
+    );
     until_interrupted(async {
         for storage in ["directory", "s3"] {
             if args.storage.as_deref().is_none_or(|wanted| wanted == storage) {
@@ -66,43 +81,79 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 async fn over(args: &Args, name: &'static str) -> anyhow::Result<()> {
     let place = Place::new(args.dir.as_deref())?;
     let storage = (name == "s3").then(|| Storage::start(&place.path().join("storage"))).transpose()?;
-    let dev = Dev::start(&place.path().join("data"), storage.as_ref())?;
+    let dev = Dev::start(&place.path().join("data"), storage.as_ref().map(Storage::service))?;
     let service = dev.service();
     service.ask(Method::PUT, &format!("/{BUCKET}")).await?;
     dev.encrypt(BUCKET)?;
     tokio::time::sleep(IDLE_AFTER).await;
     let idle = resident_kib(service.pid())?;
-    let mut payload = Payload::new(args.mib << 20)?;
-    if args.chunked {
-        payload = payload.chunked();
+    let tell = |case: String, mib_per_s: Option<f64>| -> anyhow::Result<()> {
+        let (idle_rss_mib, peak_rss_mib) = (mib(idle)?, mib(peak_kib(service.pid())?)?);
+        let over_idle_mib = peak_rss_mib - idle_rss_mib;
+        print(&Line { bench: "memory", case, storage: name, idle_rss_mib, peak_rss_mib, over_idle_mib, mib_per_s })
+    };
+    if args.connections > 0 {
+        reset_peak(service.pid())?;
+        let connections = idle_connections(args, service).await?;
+        tell(format!("idle-connections-{}", args.connections), None)?;
+        drop(connections);
     }
+    let mut payload = Payload::new(args.mib << 20)?;
+    if args.chunked || args.one_chunk {
+        payload = payload.chunked(if args.chunked { CHUNK } else { args.mib << 20 });
+    }
+    let coding = match args.part_mib {
+        Some(part) => format!("-parts-{part}MiB"),
+        None if args.chunked => "-chunked".to_owned(),
+        None if args.one_chunk => "-one-chunk".to_owned(),
+        None => String::new(),
+    };
     for method in [Method::PUT, Method::GET] {
         reset_peak(service.pid())?;
         let begun = Instant::now();
         all_at_once(args, service, &method, &payload).await?;
         let elapsed = begun.elapsed().as_secs_f64();
-        let peak = peak_kib(service.pid())?;
         let total = f64::from(u32::try_from(args.mib)?) * f64::from(u32::try_from(args.concurrency)?);
-        let coding = if args.chunked && method == Method::PUT { "-chunked" } else { "" };
-        print(&Line {
-            bench: "memory",
-            case: format!("{}-{}MiB-c{}{coding}", method.as_str().to_ascii_lowercase(), args.mib, args.concurrency),
-            storage: name,
-            idle_rss_mib: mib(idle)?,
-            peak_rss_mib: mib(peak)?,
-            over_idle_mib: mib(peak)? - mib(idle)?,
-            mib_per_s: total / elapsed,
-        })?;
+        let coding = if method == Method::PUT || args.part_mib.is_some() { coding.as_str() } else { "" };
+        let case = format!("{}-{}MiB-c{}{coding}", method.as_str().to_ascii_lowercase(), args.mib, args.concurrency);
+        tell(case, Some(total / elapsed))?;
     }
     Ok(())
 }
 
-async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    for number in 0..args.concurrency {
-        let request = service.prepare(method.clone(), &format!("/{BUCKET}/{number}"), payload.clone())?;
+async fn idle_connections(args: &Args, service: &Service) -> anyhow::Result<Vec<Connection>> {
+    let request = service.prepare(Method::HEAD, &format!("/{BUCKET}"), Payload::none())?;
+    let mut connections = Vec::new();
+    for _ in 0..args.connections {
         let mut connection = service.connect().await?;
-        tasks.spawn(async move { connection.call(&request).await });
+        connection.call(&request).await?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<()> {
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    for number in 0..args.concurrency {
+        let target = format!("/{BUCKET}/{number}");
+        let mut connection = service.connect().await?;
+        match args.part_mib {
+            None => {
+                let request = service.prepare(method.clone(), &target, payload.clone())?;
+                tasks.spawn(async move { connection.call(&request).await.map(|_| ()) });
+            }
+            Some(part) => {
+                let (service, payload, put) = (service.clone(), payload.clone(), *method == Method::PUT);
+                tasks.spawn(async move {
+                    let object = Uploaded { target, part_bytes: part << 20 };
+                    if put {
+                        upload(&service, &mut connection, &object, &payload).await
+                    } else {
+                        object.read(&service, &mut connection, &payload).await
+                    }
+                });
+            }
+        }
     }
     while let Some(done) = tasks.join_next().await {
         done.context("a worker of the benchmark")??;

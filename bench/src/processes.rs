@@ -8,6 +8,7 @@
 //! Each is ended when its value is dropped, also after Ctrl-C (see [`until_interrupted`]).
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::client::Service;
+use crate::client::{Service, read};
 
 /// How long a start or an end may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -122,6 +123,7 @@ struct Ready {
 struct Gateway {
     pid: u32,
     s3: String,
+    metrics: String,
     region: String,
     access_key: String,
     secret_key: String,
@@ -132,18 +134,30 @@ pub(crate) struct Dev {
     child: Child,
     ready_file: PathBuf,
     service: Service,
+    metrics: SocketAddr,
+}
+
+/// What the gateway has asked of its storage for clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) requests: u64,
+    /// Body bytes of the answers, as they were announced.
+    pub(crate) received: u64,
 }
 
 impl Dev {
-    /// Over the directory storage, or over `upstream`.
-    pub(crate) fn start(data: &Path, upstream: Option<&Storage>) -> anyhow::Result<Self> {
+    /// Over the directory storage, or over `upstream`. A second time over the same data goes on with it.
+    pub(crate) fn start(data: &Path, upstream: Option<&Service>) -> anyhow::Result<Self> {
         let ready_file = data.with_extension("ready.json");
+        if ready_file.exists() {
+            std::fs::remove_file(&ready_file)?;
+        }
         let mut command = Command::new(program("sealgate")?);
         command.args(["dev", "--port-base", "0", "--data"]).arg(data).arg("--ready-file").arg(&ready_file);
         if let Some(storage) = upstream {
-            let (access_key, secret_key) = CREDENTIAL;
+            let (access_key, secret_key) = storage.credential();
             command
-                .args(["--upstream", &format!("http://{}", storage.service.address())])
+                .args(["--upstream", &format!("http://{}", storage.address())])
                 .env("SEALGATE_UPSTREAM_ACCESS_KEY", access_key)
                 .env("SEALGATE_UPSTREAM_SECRET_KEY", secret_key);
         }
@@ -158,11 +172,13 @@ impl Dev {
         .and_then(|ready| {
             let gateway = ready.gateways.first().context("the ready file has no gateway")?;
             let address = gateway.s3.trim_start_matches("http://").parse().context("the gateway's address")?;
+            let metrics = gateway.metrics.trim_start_matches("http://").trim_end_matches("/metrics");
+            let metrics = metrics.parse().context("the address of the gateway's metrics")?;
             let Gateway { pid, region, access_key, secret_key, .. } = gateway;
-            Ok(Service::new(*pid, address, access_key, secret_key, region))
+            Ok((Service::new(*pid, address, access_key, secret_key, region), metrics))
         });
         match started {
-            Ok(service) => Ok(Self { child, ready_file, service }),
+            Ok((service, metrics)) => Ok(Self { child, ready_file, service, metrics }),
             Err(error) => {
                 end(&mut child);
                 Err(error)
@@ -173,6 +189,23 @@ impl Dev {
     /// The gateway.
     pub(crate) fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// What was asked of the storage so far.
+    pub(crate) async fn asked(&self) -> anyhow::Result<Asked> {
+        let text = read(self.metrics, "/metrics").await?;
+        let sum = |name: &str| -> anyhow::Result<u64> {
+            let mut sum = 0;
+            for line in text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))) {
+                let value = line.rsplit(' ').next().context("a line of metrics has a value")?;
+                sum += value.parse::<u64>().with_context(|| format!("metrics: {line}"))?;
+            }
+            Ok(sum)
+        };
+        Ok(Asked {
+            requests: sum("sealgate_upstream_requests_total")?,
+            received: sum("sealgate_upstream_received_bytes_total")?,
+        })
     }
 
     /// Switches the encryption of a bucket on.

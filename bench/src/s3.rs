@@ -1,4 +1,4 @@
-//! `bench s3`: PUT and GET of 8 MiB and 4 KiB, 16 at a time, on three paths to one storage.
+//! `bench s3`: PUT and GET of 4 KiB to 64 MiB, 1 to 64 at a time, on three paths to one storage.
 //!
 //! ```text
 //! direct      client ───────────────────────▶ storage
@@ -23,22 +23,46 @@ use crate::report::{median, print};
 use crate::usage::{peak_kib, processor_ms, reset_peak};
 
 /// Requests at once.
-const CONCURRENCY: usize = 16;
-/// Name, bytes, and keys of each worker. A PUT replaces what lies under its key.
-const SIZES: [(&str, u64, usize); 2] = [("8MiB", 8 << 20, 2), ("4KiB", 4 << 10, 32)];
+const CONCURRENCY: [usize; 3] = [1, 16, 64];
+/// Name, bytes, and keys of all workers together. A PUT replaces what lies under its key, and of the largest, workers
+/// share keys, so that the disk does not fill.
+const SIZES: [Size; 4] = [
+    Size { name: "4KiB", bytes: 4 << 10, keys: 512 },
+    Size { name: "1MiB", bytes: 1 << 20, keys: 64 },
+    Size { name: "8MiB", bytes: 8 << 20, keys: 32 },
+    Size { name: "64MiB", bytes: 64 << 20, keys: 16 },
+];
+
+#[derive(Clone, Copy)]
+struct Size {
+    name: &'static str,
+    bytes: u64,
+    keys: usize,
+}
+
+impl Size {
+    /// The keys of one of so many workers.
+    fn keys_of(self, worker: usize, workers: usize) -> Vec<usize> {
+        let each = (self.keys / workers).max(1);
+        (0..each).map(|key| (worker * each + key) % self.keys).collect()
+    }
+}
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Seconds for each path of each case; there are twenty of them.
+    /// Seconds for each path of each case; there are 120 of them.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     /// Into how many rounds they are divided.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only cases whose name begins so, for example `get-4KiB`.
+    /// Only cases in whose name this stands, for example `get-4KiB` or `-c16`.
     #[arg(long, default_value = "")]
     case: String,
-    /// Where the data goes while it runs, instead of beside this program: some 2 GiB.
+    /// `s3` or `directory`; both if not given.
+    #[arg(long)]
+    storage: Option<String>,
+    /// Where the data goes while it runs, instead of beside this program: some 4 GiB.
     #[arg(long)]
     dir: Option<std::path::PathBuf>,
 }
@@ -84,15 +108,21 @@ struct Measured {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.seconds > 0.0 && args.rounds > 0, "nothing to measure");
     until_interrupted(async {
-        over_s3(args).await?;
-        over_directory(args).await
+        let wanted = |storage: &str| args.storage.as_deref().is_none_or(|wanted| wanted == storage);
+        if wanted("s3") {
+            over_s3(args).await?;
+        }
+        if wanted("directory") {
+            over_directory(args).await?;
+        }
+        Ok(())
     })
 }
 
 async fn over_s3(args: &Args) -> anyhow::Result<()> {
     let place = Place::new(args.dir.as_deref())?;
     let storage = Storage::start(&place.path().join("storage"))?;
-    let dev = Dev::start(&place.path().join("data"), Some(&storage))?;
+    let dev = Dev::start(&place.path().join("data"), Some(storage.service()))?;
     let paths = [
         Path { name: "direct", service: storage.service(), bucket: "bench-direct" },
         Path { name: "plain", service: dev.service(), bucket: "bench-plain" },
@@ -102,7 +132,8 @@ async fn over_s3(args: &Args) -> anyhow::Result<()> {
     cases(args, "s3", &paths, async || {
         // What is measured is what it is called: sealed in the one bucket, as it was sent in the other.
         for path in &paths {
-            let (_, stored) = storage.service().ask(Method::GET, &target(path.bucket, "4KiB", 0, 0)).await?;
+            let Some(size) = SIZES.iter().find(|size| args.measures(**size)) else { continue };
+            let (_, stored) = storage.service().ask(Method::GET, &target(path.bucket, *size, 0)).await?;
             let sealed = stored.starts_with(&envelope::MAGIC);
             ensure!(sealed == (path.name == "encrypted"), "{}: sealed is {sealed}", path.name);
         }
@@ -132,8 +163,21 @@ async fn make_buckets(paths: &[Path<'_>], dev: &Dev) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn target(bucket: &str, size: &str, worker: usize, key: usize) -> String {
-    format!("/{bucket}/{size}/{worker}/{key}")
+fn target(bucket: &str, size: Size, key: usize) -> String {
+    format!("/{bucket}/{}/{key}", size.name)
+}
+
+fn case(method: &Method, size: Size, workers: usize) -> String {
+    format!("{}-{}-c{workers}", method.as_str().to_ascii_lowercase(), size.name)
+}
+
+impl Args {
+    /// Whether any case of this size is measured.
+    fn measures(&self, size: Size) -> bool {
+        let mut cases =
+            CONCURRENCY.iter().flat_map(|workers| [Method::PUT, Method::GET].map(|m| case(&m, size, *workers)));
+        cases.any(|case| case.contains(&self.case))
+    }
 }
 
 async fn cases(
@@ -142,25 +186,30 @@ async fn cases(
     paths: &[Path<'_>],
     check: impl AsyncFn() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for (size, bytes, keys) in SIZES {
-        for method in [Method::PUT, Method::GET] {
-            let case = format!("{}-{size}-c{CONCURRENCY}", method.as_str().to_ascii_lowercase());
-            // What a GET reads a PUT has stored, also where the PUT itself is not measured.
-            let payload = Payload::new(bytes)?;
+    for size in SIZES.into_iter().filter(|size| args.measures(*size)) {
+        let payload = Payload::new(size.bytes)?;
+        for path in paths {
+            // What a GET reads, also where no PUT is measured.
+            Crew::new(path, &Method::PUT, size, 8, &payload).await?.each_once().await?;
+        }
+        for (method, workers) in
+            CONCURRENCY.iter().flat_map(|workers| [Method::PUT, Method::GET].map(|m| (m, *workers)))
+        {
+            let case = case(&method, size, workers);
+            if !case.contains(&args.case) {
+                continue;
+            }
             let mut crews = Vec::new();
             for path in paths {
+                let mut crew = Crew::new(path, &method, size, workers, &payload).await?;
                 if method == Method::GET {
-                    Crew::new(path, &Method::PUT, size, keys, &payload).await?.each_once().await?;
+                    // Connections and caches.
+                    crew.each_once().await?;
                 }
-                let mut crew = Crew::new(path, &method, size, keys, &payload).await?;
-                // Connections, caches, and every key there once.
-                crew.each_once().await?;
                 crews.push(crew);
             }
-            if case.starts_with(&args.case) {
-                let measured = rounds(args, paths, &mut crews).await?;
-                tell(bench, &case, bytes, paths, &measured)?;
-            }
+            let measured = rounds(args, paths, &mut crews).await?;
+            tell(bench, &case, size.bytes, paths, &measured)?;
         }
     }
     check().await
@@ -174,6 +223,7 @@ async fn rounds(args: &Args, paths: &[Path<'_>], crews: &mut [Crew]) -> anyhow::
             // Who goes first changes.
             let at = (round + turn) % paths.len();
             let pid = paths[at].service.pid();
+            crews[at].reconnect(paths[at].service).await?;
             reset_peak(pid)?;
             let before = processor_ms(pid)?;
             let begun = Instant::now();
@@ -231,20 +281,35 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    async fn new(path: &Path<'_>, method: &Method, size: &str, keys: usize, payload: &Payload) -> anyhow::Result<Self> {
-        let mut workers = Vec::new();
-        for worker in 0..CONCURRENCY {
-            let prepare =
-                |key| path.service.prepare(method.clone(), &target(path.bucket, size, worker, key), payload.clone());
-            let requests: anyhow::Result<Vec<_>> = (0..keys).map(prepare).collect();
-            workers.push((path.service.connect().await?, requests?.into()));
+    async fn new(
+        path: &Path<'_>,
+        method: &Method,
+        size: Size,
+        workers: usize,
+        payload: &Payload,
+    ) -> anyhow::Result<Self> {
+        let mut crew = Vec::new();
+        for worker in 0..workers {
+            let prepare = |key| path.service.prepare(method.clone(), &target(path.bucket, size, key), payload.clone());
+            let requests: anyhow::Result<Vec<_>> = size.keys_of(worker, workers).into_iter().map(prepare).collect();
+            crew.push((path.service.connect().await?, requests?.into()));
         }
-        Ok(Self { workers })
+        Ok(Self { workers: crew })
     }
 
     /// Every key once.
     async fn each_once(&mut self) -> anyhow::Result<()> {
         self.repeat(None).await.map(|_| ())
+    }
+
+    /// Opens the connections anew that a service has closed, since the other paths took long.
+    async fn reconnect(&mut self, service: &Service) -> anyhow::Result<()> {
+        for (connection, _) in &mut self.workers {
+            if connection.is_closed() {
+                *connection = service.connect().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Round and round until then. What each request took.

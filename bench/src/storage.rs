@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use directory::Directory;
-use http::{HeaderMap, Method, Request, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -73,6 +74,23 @@ async fn serve(stream: TcpStream, service: S3Service) -> hyper::Result<()> {
         .await
 }
 
+/// The headers of a request whose body s3s has verified chunk by chunk and taken apart: of what was in the chunks.
+fn of_the_object(mut headers: HeaderMap) -> HeaderMap {
+    let Some(len) = headers.remove("x-amz-decoded-content-length") else { return headers };
+    headers.insert(CONTENT_LENGTH, len);
+    headers.remove("x-amz-content-sha256");
+    headers.remove("x-amz-trailer");
+    let encoding = headers.remove(CONTENT_ENCODING);
+    let encoding = encoding.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kept: Vec<&str> =
+        encoding.split(',').map(str::trim).filter(|one| !matches!(*one, "" | "aws-chunked")).collect();
+    // What is left of a header value is one.
+    if let Some(kept) = HeaderValue::try_from(kept.join(",")).ok().filter(|kept| !kept.is_empty()) {
+        headers.insert(CONTENT_ENCODING, kept);
+    }
+    headers
+}
+
 /// The typed operations of s3s are not used.
 struct Nothing;
 
@@ -92,7 +110,7 @@ impl S3Route for Route {
         let mut sent = Request::new(request.input.map_err(Into::into).boxed_unsync());
         *sent.method_mut() = request.method;
         *sent.uri_mut() = request.uri;
-        *sent.headers_mut() = request.headers;
+        *sent.headers_mut() = of_the_object(request.headers);
         let (head, body) = self.0.call(sent).await.into_parts();
         let mut answer = S3Response::new(s3s::Body::http_body_unsync(body));
         answer.status = Some(head.status);
