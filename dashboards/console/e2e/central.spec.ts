@@ -1,7 +1,7 @@
-import { type Browser, type Page } from '@playwright/test';
+import { type Browser, type Page, type Route } from '@playwright/test';
 
 import { boto3, central, freeze, freezePostgres, gateway, ready, rest } from './service';
-import { expect, logInAtCentral, paste, reach, test, type, watch } from './test';
+import { expect, inSidebar, logInAtCentral, paste, pickInMenu, reach, test, type, watch } from './test';
 
 const policy = (name: string, bucket: string, more = ''): string => `apiVersion: sealgate.dev/v1
 kind: GovernancePolicy
@@ -15,19 +15,23 @@ ${more}`;
 
 const publish = (text: string) => rest(central(), '/policy-set/apply', { method: 'POST', body: text });
 
+const PASSWORD = 'correct horse battery staple';
+
+/** A second person. */
+const person = (name: string, role = 'admin') => rest(central(), '/operators', { method: 'POST', body: { name, password: PASSWORD, role } });
+
 /** A second person with a browser of their own. */
 async function another(browser: Browser, name: string): Promise<Page> {
-  const password = 'correct horse battery staple';
-  await rest(central(), '/operators', { method: 'POST', body: { name, password, role: 'admin' } });
+  await person(name);
   const page = await (await browser.newContext()).newPage();
-  await logInAtCentral(page, name, password);
+  await logInAtCentral(page, name, PASSWORD);
   return page;
 }
 
 test('story one: a mistake is shown at its line, mended, published, effective everywhere, and the next object is counted', async ({ page }) => {
   boto3(0, `s3.create_bucket(Bucket='payroll')`);
   await logInAtCentral(page);
-  await page.getByRole('link', { name: 'Policies', exact: true }).click();
+  await inSidebar(page, 'Policies').click();
   await page.getByRole('link', { name: 'Write a policy' }).first().click();
 
   // A word that the document does not have, in line 8.
@@ -57,7 +61,7 @@ test('story one: a mistake is shown at its line, mended, published, effective ev
   await expect(row).toContainText('encrypted');
   await expect(row.getByRole('cell').nth(3)).toHaveText('1');
 
-  await page.getByRole('link', { name: 'Overview', exact: true }).click();
+  await inSidebar(page, 'Overview').click();
   const tile = page.getByRole('region', { name: 'Objects encrypted' });
   await expect(tile.getByRole('link').first()).toHaveText('1');
   // The number leads to the row that makes it up.
@@ -122,16 +126,42 @@ test('story four: of two administrators who edit the same policy, the second see
   await second.context().close();
 });
 
-test('an edit outlives the end of its session', async ({ page, context }) => {
+/** Puts this text into the editor, and waits until it was looked through. */
+async function typeAndCheck(page: Page, text: string): Promise<void> {
+  const checked = page.waitForResponse((response) => response.url().includes('/policy-set/check'));
+  await type(page, text);
+  await checked;
+}
+
+/**
+ * Ends the session as time does, the service no longer knows it, and presses Publish. All that the page reads meanwhile
+ * waits until `goOn` is called: otherwise it may find the session over first, and the dialog stands before the button.
+ */
+async function publishAfterTheEnd(page: Page): Promise<() => Promise<void>> {
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const hold = async (route: Route) => {
+    if (route.request().method() === 'GET') await released;
+    await route.fallback();
+  };
+  await page.route('**/api/v1/**', hold);
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: 'Publish' }).click();
+  return async () => {
+    release();
+    await page.unroute('**/api/v1/**', hold);
+  };
+}
+
+test('an edit outlives the end of its session', async ({ page }) => {
   await publish(policy('session-ends', 'before'));
   await logInAtCentral(page);
   await page.goto(`${central()}/policies/session-ends`);
-  await type(page, policy('session-ends', 'typed-before-the-end'));
-  // The session ends as it does by time: the service no longer knows it.
-  await context.clearCookies();
-  await page.getByRole('button', { name: 'Publish' }).click();
+  await typeAndCheck(page, policy('session-ends', 'typed-before-the-end'));
+  const goOn = await publishAfterTheEnd(page);
   const dialog = page.getByRole('dialog');
   await expect(dialog).toContainText('Log in');
+  await goOn();
   await expect(page.getByText('typed-before-the-end').first()).toBeAttached();
   await dialog.getByLabel('Password', { exact: true }).fill(ready().central.password);
   await page.keyboard.press('Enter');
@@ -139,6 +169,70 @@ test('an edit outlives the end of its session', async ({ page, context }) => {
   await expect(page.getByText('is published')).toBeVisible();
   const { source } = (await rest(central(), '/policies/session-ends')) as { readonly source: string };
   expect(source).toContain('typed-before-the-end');
+});
+
+test('of an edit whose session ended nothing is left for another person who logs in there', async ({ page }) => {
+  await publish(policy('taken-over', 'before-it'));
+  await person('third-admin');
+  await person('a-viewer', 'viewer');
+  const source = async () => ((await rest(central(), '/policies/taken-over')) as { readonly source: string }).source;
+  const kept = await source();
+  const dialog = page.getByRole('dialog');
+  const typed = (bucket: string) => typeAndCheck(page, policy('taken-over', bucket));
+  const takeOver = async (name: string) => {
+    const goOn = await publishAfterTheEnd(page);
+    await expect(dialog).toContainText('another account');
+    await goOn();
+    await dialog.getByLabel('Account').fill(name);
+    await dialog.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.keyboard.press('Enter');
+    await expect(dialog).toBeHidden();
+    await expect(page.getByRole('button', { name: `Account ${name}` })).toBeVisible();
+  };
+  const editor = page.getByRole('textbox', { name: 'Text of the policy' });
+  const told = page.getByRole('alert').filter({ hasText: 'What waited for the log-in was not carried out' });
+  await logInAtCentral(page);
+  await page.goto(`${central()}/policies/taken-over`);
+  await typed('typed-by-the-first');
+
+  // Whoever may publish too: the text is not theirs, and what was pressed is not done in their name.
+  await takeOver('third-admin');
+  await expect(told).toContainText(`The page was ${ready().central.user}’s`);
+  await expect(editor).toContainText('before-it');
+  await expect(editor).not.toContainText('typed-by-the-first');
+  expect(await source()).toBe(kept);
+  await told.getByRole('button', { name: 'Close' }).click();
+
+  // Whoever may read less than was shown: not even for as long as it would be asked for again.
+  await typed('typed-by-the-second');
+  await page.route('**/api/v1/policies/**', (route) => (route.request().method() === 'GET' ? undefined : route.continue()));
+  await takeOver('a-viewer');
+  await expect(told).toContainText('The page was third-admin’s');
+  await expect(page.getByRole('heading', { level: 1, name: 'taken-over' })).toBeVisible();
+  await expect(page.getByText('before-it')).toHaveCount(0);
+  await expect(page.getByText('typed-by-the-second')).toHaveCount(0);
+  await page.unroute('**/api/v1/policies/**');
+  await page.reload();
+  await expect(page.getByRole('alert').first()).toBeVisible();
+  expect(await source()).toBe(kept);
+});
+
+test('a log-in on another page of the same browser is one on this page too', async ({ page, context }) => {
+  await publish(policy('two-pages', 'before-it'));
+  await person('fourth-admin');
+  const second = await context.newPage();
+  const wrong = watch(second);
+  await logInAtCentral(page);
+  await page.goto(`${central()}/policies/two-pages`);
+  await type(page, policy('two-pages', 'typed-by-the-first'));
+  await context.clearCookies();
+  await logInAtCentral(second, 'fourth-admin', PASSWORD);
+  // The cookie is the other person's now: what is pressed here would be done in their name.
+  await expect(page.getByRole('button', { name: 'Account fourth-admin' })).toBeVisible();
+  await expect(page.getByRole('alert').filter({ hasText: `The page was ${ready().central.user}’s` })).toBeVisible();
+  await expect(page.getByRole('textbox', { name: 'Text of the policy' })).not.toContainText('typed-by-the-first');
+  expect(wrong()).toEqual([]);
+  await second.close();
 });
 
 test('with Central stopped the page says so, keeps what was typed, and goes on when it is back', async ({ page }) => {
@@ -215,6 +309,6 @@ test('all of it by keyboard: pages are found, a policy is written, the editor is
   await expect(page.getByText('by-keyboard is deleted')).toBeVisible();
   await reach(page, page.getByRole('button', { name: /^Account/ }));
   await page.keyboard.press('Enter');
-  await page.getByRole('menuitem', { name: 'Log out' }).press('Enter');
+  await pickInMenu(page, 'Log out');
   await expect(page.getByRole('heading', { level: 1, name: 'Log in' })).toBeVisible();
 });

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { boto3, central, gateway, ready, rest } from './service';
-import { expect, logInAtGateway, test } from './test';
+import { expect, inSidebar, logInAtGateway, test } from './test';
 
 const PASSPHRASE = 'of the master key';
 
@@ -25,7 +25,7 @@ test('story two: a key is uploaded and activated, a bucket switched on, an objec
   boto3(0, `s3.create_bucket(Bucket='records')\ns3.put_object(Bucket='records', Key='before.txt', Body=b'plain')`);
   await logInAtGateway(page, 0);
 
-  await page.getByRole('link', { name: 'KMS', exact: true }).click();
+  await inSidebar(page, 'KMS').click();
   await expect(page.getByText('There is no KMS')).toBeVisible();
   await page.getByRole('button', { name: 'Add a KMS' }).first().click();
   const dialog = page.getByRole('dialog');
@@ -48,7 +48,7 @@ test('story two: a key is uploaded and activated, a bucket switched on, an objec
   await page.getByRole('dialog').getByRole('button', { name: 'Activate' }).click();
   await expect(kms).toContainText('active: new objects are encrypted under it');
 
-  await page.getByRole('link', { name: 'Buckets', exact: true }).click();
+  await inSidebar(page, 'Buckets').click();
   const row = page.getByRole('row').filter({ hasText: 'records' });
   await expect(row).toContainText('stored as they are');
   await row.getByRole('switch', { name: 'Encryption of records' }).press('Space');
@@ -85,6 +85,16 @@ test('story two: a key is uploaded and activated, a bucket switched on, an objec
   boto3(0, `s3.put_object(Bucket='by-policy', Key='april.txt', Body=b'4711')`);
   await page.goto(`${gateway(0).console}/objects?bucket=by-policy&key=april.txt`);
   await expect(page.getByRole('dialog')).toContainText(/from-central.*at revision 1/);
+
+  // Without a bucket, they are all there with what becomes of new objects, as the way in.
+  await page.goto(`${gateway(0).console}/objects`);
+  await expect(page.getByRole('row').filter({ hasText: 'records' })).toContainText(/encrypted.*its switch/);
+  const other = page.getByRole('row').filter({ hasText: 'by-policy' });
+  await expect(other).toContainText(/^by-policyencryptedpolicy from-central/);
+  await other.getByRole('link', { name: 'by-policy' }).click();
+  await expect(page.getByRole('link', { name: 'april.txt' })).toBeVisible();
+  await page.getByRole('navigation', { name: 'Folder' }).getByRole('link', { name: 'All buckets' }).click();
+  await expect(other).toBeVisible();
 });
 
 test('an object that is there already is replaced only when that is asked for, and deleted only by its name', async ({ page }) => {

@@ -10,6 +10,7 @@ interface Ready {
   readonly gateways: readonly {
     readonly name: string;
     readonly console: string;
+    readonly metrics: string;
     readonly token: string;
     readonly s3: string;
     readonly access_key: string;

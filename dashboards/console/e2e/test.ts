@@ -73,15 +73,72 @@ export async function paste(editor: Locator, text: string): Promise<void> {
 /** Goes on by Tab until the keyboard is there; what cannot be reached so is a failure. */
 export async function reach(page: Page, there: Locator): Promise<void> {
   await expect(there).toBeVisible();
+  // A dialog takes the keyboard once it is open, which may be after it is seen: no sooner than that a key is pressed.
+  await expect
+    .poll(() =>
+      there.evaluate((element) => {
+        const dialog = element.closest('[role=dialog][aria-modal=true]');
+        return dialog === null || dialog.contains(document.activeElement);
+      }),
+    )
+    .toBe(true);
   for (let steps = 0; steps < 120; steps += 1) {
     if (await there.evaluate((element) => element.contains(document.activeElement))) return;
+    // In the editor Tab indents, and leaves it after Escape, as the page says; twice, where the first one closes an offer.
+    if (await page.evaluate(() => (document.activeElement?.closest('.cm-editor') ?? null) !== null)) {
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('Escape');
+    }
     await page.keyboard.press('Tab');
   }
   throw new Error(`the keyboard does not come to ${there.toString()}`);
 }
 
-/** What axe finds, in a form that a failed test shows whole. */
-export async function violations(page: Page): Promise<readonly string[]> {
-  const { violations: found } = await new AxeBuilder({ page }).options({ resultTypes: ['violations'] }).analyze();
+/** Takes an entry of the menu that was opened. */
+export async function pickInMenu(page: Page, entry: string | RegExp): Promise<void> {
+  const item = page.getByRole('menuitem', { name: entry });
+  await expect(item).toBeVisible();
+  // A menu takes the keyboard once it is open, which may be after it is seen.
+  await expect(page.getByRole('menu').locator(':focus')).toHaveCount(1);
+  for (let steps = 0; steps < 20; steps += 1) {
+    if (await item.evaluate((element) => element === document.activeElement)) {
+      await page.keyboard.press('Enter');
+      return;
+    }
+    await page.keyboard.press('ArrowDown');
+  }
+  throw new Error(`arrow keys do not come to ${entry.toString()}`);
+}
+
+/** Takes an entry of the list below the field that has the keyboard. */
+export async function pickByArrows(page: Page, field: Locator, option: string): Promise<void> {
+  for (let steps = 0; steps < 40; steps += 1) {
+    await page.keyboard.press('ArrowDown');
+    await expect(field).toHaveAttribute('aria-expanded', 'true');
+    const at = await field.getAttribute('aria-activedescendant');
+    if (at !== null && at !== '' && (await page.locator(`[id="${at}"]`).innerText()).trim() === option) {
+      // Pressed again where the list was not ready for it yet.
+      await expect(async () => {
+        await page.keyboard.press('Enter');
+        await expect(field).toHaveAttribute('aria-expanded', 'false', { timeout: 2_000 });
+      }).toPass();
+      return;
+    }
+  }
+  throw new Error(`arrow keys do not come to ${option} of ${field.toString()}`);
+}
+
+/** The way to a page; what is on a page may lead there too, by the same name. */
+export const inSidebar = (page: Page, name: string): Locator => page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name, exact: true });
+
+/** Rules that look at colours: all that can be otherwise in another scheme. */
+const COLOURS = ['color-contrast', 'link-in-text-block'];
+
+/** What axe finds, in a form that a failed test shows whole; by every rule, or where only the scheme is another, by those of `colours`. */
+export async function violations(page: Page, { colours = false } = {}): Promise<readonly string[]> {
+  // The “legacy” way runs in the page. The other opens a page of its own for each look, to join what it finds in frames
+  // of other origins; there is no frame here, and it takes three times as long.
+  const axe = new AxeBuilder({ page }).options({ resultTypes: ['violations'] }).setLegacyMode();
+  const { violations: found } = await (colours ? axe.withRules(COLOURS) : axe).analyze();
   return found.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary ?? ''}`));
 }

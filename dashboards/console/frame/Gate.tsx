@@ -1,6 +1,6 @@
 import { Button, Center, Loader, Modal, Stack, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, useEffect, useState } from 'react';
+import { Fragment, type ReactNode, useEffect, useState } from 'react';
 
 import type { Application } from './application';
 import { Banner } from './Banner';
@@ -10,10 +10,12 @@ import { Unreachable } from './problem';
 import { whenBack } from './reach';
 import { begin, end, session } from './session';
 import { useStore } from './store';
+import { tell } from './tell';
 
 /**
  * Stands before the pages until it is known who is there. A session that ends later is asked for again in a dialog over
- * the page, which stays as it is: nothing that was typed is lost, and what was under way goes on.
+ * the page, which stays as it is: nothing that was typed is lost, and what was under way goes on. For another person who
+ * logs in there the page begins anew.
  */
 export function Gate({ app, children }: { readonly app: Application; readonly children: ReactNode }) {
   const now = useStore(session);
@@ -37,13 +39,15 @@ export function Gate({ app, children }: { readonly app: Application; readonly ch
     void ask();
   }, [app]);
 
-  const inside = now.is === 'in';
-  useEffect(() => (inside ? follow(queries, app.topics) : undefined), [inside, queries, app.topics]);
+  const whose = now.is === 'in' ? now.who.name : undefined;
+  useEffect(() => (whose === undefined ? undefined : follow(queries, app.topics)), [whose, queries, app.topics]);
 
+  const before = now.is === 'in' ? now.before : undefined;
   useEffect(() => {
-    // What one person saw is not the next one's to see.
-    if (now.is === 'out') queries.clear();
-  }, [now.is, queries]);
+    if (!before) return;
+    const waited = before.dropped ? ' What waited for the log-in was not carried out.' : '';
+    tell.lasting(`The page was ${before.name}’s`, `It began anew for you: what they had typed and not saved is gone.${waited}`);
+  }, [before]);
 
   if (now.is === 'unknown') {
     return (
@@ -61,7 +65,7 @@ export function Gate({ app, children }: { readonly app: Application; readonly ch
   if (now.is === 'out') return <LogIn app={app} />;
   return (
     <>
-      {children}
+      <Fragment key={now.who.name}>{children}</Fragment>
       <Modal
         opened={now.is === 'over'}
         onClose={() => undefined}
@@ -72,7 +76,8 @@ export function Gate({ app, children }: { readonly app: Application; readonly ch
         zIndex={400}
       >
         <Text size="sm" mb="sm">
-          Log in again to go on. What you typed on this page is still there.
+          Log in again to go on. What you typed on this page is still there. For another account the page begins anew,
+          without it.
         </Text>
         {now.is === 'over' && <LogIn app={app} as={now.who.name} inside />}
         <Button variant="subtle" color="gray" fullWidth mt="xs" onClick={end}>

@@ -55,7 +55,7 @@ export function LogIn({ app, as = '', inside = false }: Props) {
           autoComplete="current-password"
           key={form.key('secret')}
           data-autofocus={as !== '' || undefined}
-          visibilityToggleButtonProps={{ 'aria-label': `Show the ${app.logIn.secret.toLowerCase()}` }}
+          visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': `Show the ${app.logIn.secret.toLowerCase()}` }}
           {...form.getInputProps('secret')}
         />
         {enter.isError && <Failure error={enter.error} />}

@@ -40,8 +40,11 @@ function Search({ app, onClose }: Omit<Props, 'opened'>) {
   const [text] = useDebouncedValue(typed.trim().toLowerCase(), 150);
   const list = useId();
   const router = useRouter();
+  const begins = (title: string) => title.toLowerCase().startsWith(typed.trim().toLowerCase());
   const pages = useOffered()
     .filter((page) => `${page.title} ${page.group ?? ''} ${page.words ?? ''}`.toLowerCase().includes(typed.trim().toLowerCase()))
+    // What is called so before what is about it.
+    .toSorted((a, b) => Number(begins(b.title)) - Number(begins(a.title)))
     .map((page): Found => ({ id: page.path, label: page.title, description: page.group ?? 'Page', to: page.path as LinkProps['to'] }));
   const found = useQuery({
     queryKey: ['search', text],

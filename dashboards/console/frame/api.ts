@@ -3,7 +3,7 @@ import createClient from 'openapi-fetch';
 import type { Problem} from './problem';
 import { Unreachable, problemOf } from './problem';
 import { answered, probe, silent } from './reach';
-import { again } from './session';
+import { again, inside } from './session';
 
 /** Set on each request: a page of another site cannot send it without asking first. */
 export const OWN_HEADER = 'X-Sealgate-Request';
@@ -16,12 +16,13 @@ const READ_MS = 10_000;
 /** Statuses of whatever stands between here and the service. */
 const BETWEEN = new Set([502, 504]);
 
-/** Sends a request; one that finds the session over waits for the log-in and is sent again, with what it carried. */
+/** Sends a request; one that finds the session over waits for its person's log-in and is sent again, with what it carried. */
 export async function send(request: Request): Promise<Response> {
   const kept = request.clone();
+  const asker = inside();
   const response = await once(request);
   if (response.status !== 401 || new URL(request.url).pathname === SESSION) return response;
-  await again();
+  await again(asker, request.method !== 'GET');
   return send(kept);
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { ago, bytes, count, share, short, span } from './format';
+import { ago, bytes, count, lasting, share, short, span } from './format';
 
 describe('bytes', () => {
   it('have binary units and one digit where it says something', () => {
@@ -43,6 +43,10 @@ describe('times', () => {
     expect(ago(now - 3 * 60_000, now)).toBe('3 minutes ago');
     expect(ago(now + 26 * 3_600_000, now)).toBe('in 1 day');
     expect(ago(now - 400 * 86_400_000, now)).toBe('1 year ago');
+  });
+  it('last since a moment', () => {
+    expect(lasting(now - 3 * 60_000, now)).toBe('for 3 minutes');
+    expect(lasting(now - 1_000, now)).toBe('just now');
   });
   it('span the two greatest parts', () => {
     expect(span(0)).toBe('0 s');

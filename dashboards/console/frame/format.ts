@@ -63,6 +63,12 @@ export function ago(at: number, now: number): string {
   return relative.format(amount, 'year');
 }
 
+/** How long it has been so: for 3 minutes. */
+export function lasting(since: number, now: number): string {
+  const told = ago(since, now);
+  return told.endsWith(' ago') ? `for ${told.slice(0, -' ago'.length)}` : told;
+}
+
 /** A span of time: 90 s → 1 min 30 s; the two greatest parts. */
 export function span(seconds: number): string {
   const parts: [number, string][] = [

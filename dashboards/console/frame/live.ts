@@ -8,8 +8,6 @@ declare module '@tanstack/react-query' {
     queryMeta: {
       /** Further topics whose events make it stale, besides the first word of its key. */
       readonly also?: readonly string[];
-      /** An answer of more rows than this is asked for at intervals and not with each hint. */
-      readonly rows?: (data: never) => number;
     };
   }
 }
@@ -33,12 +31,10 @@ const SIGN_OF_LIFE_MS = 10_000;
 const SPACING_MS = 1_000;
 /** More than these would be read without end in a fleet where something always changes. */
 const LONG_PAGES = 3;
-const LONG_ROWS = 1_000;
 
 /** Whether so much of a list is loaded that it is asked for at intervals and not with each hint. */
-export function isLong({ state: { data }, meta }: Pick<Query, 'meta'> & { readonly state: { readonly data: unknown } }): boolean {
+export function isLong({ state: { data } }: { readonly state: { readonly data: unknown } }): boolean {
   if (data === undefined || data === null) return false;
-  if (meta?.rows) return meta.rows(data as never) > LONG_ROWS;
   return typeof data === 'object' && 'pages' in data && Array.isArray(data.pages) && data.pages.length > LONG_PAGES;
 }
 

@@ -32,3 +32,6 @@ export function flag(raw: Raw, name: string): true | undefined {
 
 /** Whether a view is narrowed to anything. */
 export const narrowed = (search: object): boolean => Object.values(search).some((value: unknown) => value !== undefined);
+
+/** The order of a page's tables, where that is all that its address says. */
+export const ordered = (raw: Raw): { readonly sort?: string } => ({ sort: text(raw, 'sort') });

@@ -4,7 +4,7 @@ import './tokens.css';
 import './frame.css';
 
 import { MantineProvider } from '@mantine/core';
-import { Notifications } from '@mantine/notifications';
+import { Notifications, notifications } from '@mantine/notifications';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { type AnyRouter, RouterProvider } from '@tanstack/react-router';
 import { setNonce } from 'get-nonce';
@@ -12,10 +12,13 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { type Application, ApplicationName } from './application';
+import { keepFocus } from './focus';
 import { Gate } from './Gate';
 import { nonce } from './nonce';
 import { scheme } from './preferences';
+import { watchPrinting } from './printing';
 import { whenBack } from './reach';
+import { session } from './session';
 import { useStore } from './store';
 import { theme, variables } from './theme';
 
@@ -34,6 +37,14 @@ export const queries = new QueryClient({
 });
 
 whenBack(() => void queries.invalidateQueries());
+
+// What one person saw is not the next one's to see.
+session.follow(() => {
+  if (session.get().is !== 'out') return;
+  queries.clear();
+  notifications.cleanQueue();
+  notifications.clean();
+});
 
 function Themed({ app, router }: { readonly app: Application; readonly router: AnyRouter }) {
   const wanted = useStore(scheme);
@@ -62,6 +73,8 @@ export function start(app: Application, router: AnyRouter): void {
   // Before anything is painted: the library sets it after, and a dark page would begin with a flash.
   const light = scheme.get() === 'light' || (scheme.get() === 'auto' && !window.matchMedia('(prefers-color-scheme: dark)').matches);
   document.documentElement.dataset['mantineColorScheme'] = light ? 'light' : 'dark';
+  keepFocus();
+  watchPrinting();
   const root = document.getElementById('root');
   if (!root) throw new Error('index.html has no root');
   createRoot(root).render(

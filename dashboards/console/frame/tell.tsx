@@ -11,4 +11,8 @@ export const tell = {
   failed: (title: string, message: string): void => {
     notifications.show({ title, message, color: 'red.9', icon: <IconX size={16} aria-hidden />, autoClose: 12_000, closeButtonProps });
   },
+  /** Until it is closed: of something that nobody looked for. */
+  lasting: (title: string, message: string): void => {
+    notifications.show({ title, message, color: 'red.9', icon: <IconX size={16} aria-hidden />, autoClose: false, closeButtonProps });
+  },
 };

@@ -1,5 +1,5 @@
 import { OWN_HEADER, judged, refusal } from './api';
-import { again } from './session';
+import { again, inside } from './session';
 
 interface Options {
   /** Bytes that are on their way, of those that the file has. */
@@ -10,9 +10,10 @@ interface Options {
 
 /** Sends a file as the body of a PUT and tells how far it is, which `fetch` cannot. Gives what the service answered. */
 export async function upload(address: string, file: Blob, options: Options): Promise<unknown> {
+  const asker = inside();
   const response = await judged(() => put(address, file, options), options.signal, false);
   if (response.status === 401) {
-    await again();
+    await again(asker, true);
     return upload(address, file, options);
   }
   if (!response.ok) throw await refusal(response);

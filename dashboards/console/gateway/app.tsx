@@ -9,7 +9,7 @@ export const app: Application = {
   logIn: {
     name: false,
     secret: 'API token',
-    hint: 'The token was printed, or written to first_admin.file, when the first gateway of the group was started. It is not kept in the browser.',
+    hint: 'The token was printed, or written to first_admin.file, when the first gateway of the group was started; sealgate dev prints it at each start. It is not kept in the browser.',
   },
   topics: ['group', 'policies', 'central', 'statistics', 'log'],
   who: whoIsIn,

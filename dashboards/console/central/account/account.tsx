@@ -63,20 +63,20 @@ function Password({ name }: { readonly name: string }) {
         <PasswordInput
           label="Present password"
           autoComplete="current-password"
-          visibilityToggleButtonProps={{ 'aria-label': 'Show the present password' }}
+          visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': 'Show the present password' }}
           {...form.getInputProps('current')}
         />
         <PasswordInput
           label="New password"
           description={`At least ${SHORTEST} characters`}
           autoComplete="new-password"
-          visibilityToggleButtonProps={{ 'aria-label': 'Show the new password' }}
+          visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': 'Show the new password' }}
           {...form.getInputProps('new')}
         />
         <PasswordInput
           label="New password, again"
           autoComplete="new-password"
-          visibilityToggleButtonProps={{ 'aria-label': 'Show the new password, again' }}
+          visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': 'Show the new password, again' }}
           {...form.getInputProps('again')}
         />
         <p style={{ margin: 0, color: 'var(--sg-quiet)' }}>Your other sessions end. API tokens go on.</p>

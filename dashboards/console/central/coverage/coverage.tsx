@@ -1,10 +1,11 @@
 import { Button, Select, Stack } from '@mantine/core';
-import { bytes, count, share } from '@frame/format';
+import { count, share } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty, Note } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
-import { State } from '@frame/parts/State';
+import { State, type Tone } from '@frame/parts/State';
+import { Figure } from '@frame/parts/Tile';
 import { Age } from '@frame/parts/Time';
 import { Typed } from '@frame/parts/Typed';
 import { Way } from '@frame/parts/Way';
@@ -15,6 +16,7 @@ import { useMemo } from 'react';
 import { listed } from '../gateways/data';
 import { type BucketCoverage, coverageQuery } from './data';
 import { coverageRoute, SHOWN } from './route';
+import { type Amount, counted, isUnlooked, known, knownBytes, type Sums, sumsOf } from './sums';
 
 const SHOWN_NAMES = {
   uncovered: 'With plain objects',
@@ -35,8 +37,54 @@ function isShown(show: keyof typeof SHOWN_NAMES | undefined, row: BucketCoverage
     case 'uncovered':
       return row.objects_plain > 0;
     case 'unknown':
-      return row.objects_unknown === null || row.objects_unknown === undefined;
+      return isUnlooked(row);
   }
+}
+
+/** Objects, and below them their data. */
+function Known({ amount, least, tone }: { readonly amount: Amount; readonly least: boolean; readonly tone?: Tone }) {
+  const data = knownBytes(amount, least);
+  const told = known(amount.objects, least);
+  return (
+    <>
+      {tone !== undefined && amount.objects > 0 ? <State tone={tone}>{told}</State> : told}
+      {data !== undefined && <small className="sg-second" title={`${count(amount.bytes)} bytes`}>{data}</small>}
+    </>
+  );
+}
+
+/** What the buckets that are shown hold together. */
+function Sum({ of, onUnlooked }: { readonly of: Sums; readonly onUnlooked: () => void }) {
+  const least = of.unlooked > 0;
+  return (
+    <section aria-label="Sum of the buckets shown" className="sg-tiles sg-four">
+      <Figure name="Buckets shown" value={count(of.buckets)}>
+        {least ? (
+          <button type="button" className="sg-plain" onClick={onUnlooked}>
+            {count(of.unlooked)} never looked through
+          </button>
+        ) : (
+          'all looked through'
+        )}
+      </Figure>
+      <Figure name="Objects encrypted" value={known(of.encrypted.objects, least)}>
+        {knownBytes(of.encrypted, least)}
+      </Figure>
+      <Figure name="Objects plain" value={known(of.plain.objects, least)}>
+        {knownBytes(of.plain, least)}
+      </Figure>
+      <Figure name="Objects unknown" value={known(of.unknown, least)}>
+        {least ? 'there may be any number of them' : 'not known whether encrypted'}
+      </Figure>
+    </section>
+  );
+}
+
+/** Whether all new objects are encrypted; where a policy alone asks for it, not while gateways decide by other ones. */
+function encrypts(row: BucketCoverage): string {
+  if (row.encrypting) return 'all';
+  if (row.because === '' || row.differing === 0) return 'not all';
+  return `not all: ${row.differing} ${row.differing === 1 ? 'gateway differs' : 'gateways differ'}`;
 }
 
 const COLUMNS: readonly Column<BucketCoverage>[] = [
@@ -44,28 +92,35 @@ const COLUMNS: readonly Column<BucketCoverage>[] = [
   {
     id: 'encrypting',
     head: 'Encrypts new',
-    hint: 'Whether every new object is encrypted',
-    value: (row) => (row.encrypting ? 'all' : 'not all'),
-    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{row.encrypting ? 'all' : 'not all'}</State>,
+    hint: 'Whether every new object is encrypted, by whichever gateway it comes',
+    value: encrypts,
+    cell: (row) => <State tone={row.encrypting ? 'good' : 'warn'}>{encrypts(row)}</State>,
   },
   { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => <Because of={row.because} /> },
   { id: 'kms', head: 'KMS ID', hint: 'By which new objects are encrypted', value: (row) => row.kms_id, cell: (row) => row.kms_id ?? 'none active' },
   {
     id: 'share',
     head: 'Share',
-    hint: 'Encrypted objects of all that are known',
+    hint: 'Encrypted objects of all that are encrypted or plain',
     align: 'right',
-    value: (row) => (row.objects_encrypted + row.objects_plain > 0 ? row.objects_encrypted / (row.objects_encrypted + row.objects_plain) : null),
-    cell: (row) => share(row.objects_encrypted, row.objects_encrypted + row.objects_plain),
+    value: (row) => (isUnlooked(row) || row.objects_encrypted + row.objects_plain === 0 ? null : row.objects_encrypted / (row.objects_encrypted + row.objects_plain)),
+    cell: (row) => (isUnlooked(row) ? 'not known' : share(row.objects_encrypted, row.objects_encrypted + row.objects_plain)),
   },
-  { id: 'objects_encrypted', head: 'Encrypted', hint: 'Objects', align: 'right', value: (row) => row.objects_encrypted, cell: (row) => count(row.objects_encrypted) },
+  {
+    id: 'objects_encrypted',
+    head: 'Encrypted',
+    hint: 'Objects that are known to be encrypted, and their data as clients see it',
+    align: 'right',
+    value: (row) => counted(row.objects_encrypted, row),
+    cell: (row) => <Known amount={{ objects: row.objects_encrypted, bytes: row.bytes_encrypted }} least={isUnlooked(row)} />,
+  },
   {
     id: 'objects_plain',
     head: 'Plain',
-    hint: 'Objects',
+    hint: 'Objects that are known to be plain, and their data',
     align: 'right',
-    value: (row) => row.objects_plain,
-    cell: (row) => (row.objects_plain > 0 ? <State tone="warn">{count(row.objects_plain)}</State> : 0),
+    value: (row) => counted(row.objects_plain, row),
+    cell: (row) => <Known amount={{ objects: row.objects_plain, bytes: row.bytes_plain }} least={isUnlooked(row)} tone="warn" />,
   },
   {
     id: 'objects_unknown',
@@ -73,28 +128,26 @@ const COLUMNS: readonly Column<BucketCoverage>[] = [
     hint: 'Objects of which it could not be told, or how many there are besides is not known',
     align: 'right',
     value: (row) => row.objects_unknown,
-    cell: (row) => (row.objects_unknown === null || row.objects_unknown === undefined ? 'not counted' : count(row.objects_unknown)),
+    cell: (row) => known(row.objects_unknown ?? 0, isUnlooked(row)),
   },
-  { id: 'bytes_encrypted', head: 'Encrypted data', align: 'right', value: (row) => row.bytes_encrypted, cell: (row) => bytes(row.bytes_encrypted) },
-  { id: 'bytes_plain', head: 'Plain data', align: 'right', value: (row) => row.bytes_plain, cell: (row) => bytes(row.bytes_plain) },
-  {
-    id: 'gateway',
-    head: 'Told by',
-    value: (row) => row.gateway,
-    cell: (row) => (
-      <Link to="/gateways/$name" params={{ name: row.gateway }}>
-        {row.gateway}
-      </Link>
-    ),
-  },
+  { id: 'bytes_encrypted', head: 'Encrypted data in bytes', file: true, value: (row) => counted(row.bytes_encrypted, row) },
+  { id: 'bytes_plain', head: 'Plain data in bytes', file: true, value: (row) => counted(row.bytes_plain, row) },
+  { id: 'numbers', head: 'Numbers are', file: true, value: (row) => (isUnlooked(row) ? 'at least: never looked through' : 'of the whole bucket') },
   {
     id: 'looked',
     head: 'Looked through',
-    hint: 'When all of the bucket was last looked through',
-    align: 'right',
+    hint: 'When all of the bucket was last looked through, and by which gateway',
     value: (row) => row.looked_age_s,
-    cell: (row) => (row.looked_age_s === null || row.looked_age_s === undefined ? 'never' : <><Age seconds={row.looked_age_s} /> ago</>),
+    cell: (row) => (
+      <>
+        {isUnlooked(row) ? 'never, told' : <><Age seconds={row.looked_age_s ?? 0} /> ago</>} by{' '}
+        <Link to="/gateways/$name" params={{ name: row.gateway }}>
+          {row.gateway}
+        </Link>
+      </>
+    ),
   },
+  { id: 'gateway', head: 'Told by', file: true, value: (row) => row.gateway },
 ];
 
 const POLICY = 'policy ';
@@ -126,9 +179,23 @@ export function Coverage() {
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   const filtered = search.q !== undefined || search.show !== undefined || search.gateways !== undefined;
   return (
-    <Page title="Coverage" lead="What the storages hold, bucket by bucket, as their gateways last saw them. Gateways over one storage are never added up.">
+    <Page
+      title="Coverage"
+      lead="What the storages hold, bucket by bucket, as their gateways last saw them. Gateways over one storage are never added up."
+      actions={
+        <>
+          <Button variant="default" renderRoot={(props) => <Link {...props} to="/figures" search={{ by: 'policy', gateways: search.gateways }} />}>
+            Sums by policy
+          </Button>
+          <Button variant="default" renderRoot={(props) => <Link {...props} to="/kms" search={{ gateways: search.gateways }} />}>
+            Objects by KMS
+          </Button>
+        </>
+      }
+    >
       <Stack gap="sm">
         {asked.data?.truncated === true && <Note tone="warn">There are more than 10,000 buckets; these are the first of them. Narrow them down by name or gateway.</Note>}
+        {rows !== undefined && rows.length > 0 && <Sum of={sumsOf(rows)} onUnlooked={() => set({ show: 'unknown' })} />}
         <div className="sg-panel">
           <DataTable
             what="buckets"

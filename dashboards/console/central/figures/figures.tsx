@@ -55,6 +55,7 @@ const KEYS: Readonly<Record<'gateway' | 'bucket' | 'policy' | 'outcome', Column<
   },
   outcome: {
     id: 'outcome',
+    line: true,
     head: 'Outcome',
     value: (row) => row.outcome,
     cell: (row) => <span title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span>,

@@ -1,9 +1,10 @@
 import { read } from '@frame/api';
+import { sortOf } from '@frame/parts/sort';
 import type { Tone } from '@frame/parts/State';
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 
 import { api, type Schemas } from '../api';
-import type { GatewaySearch } from './route';
+import { type GatewaySearch, SORTS } from './route';
 
 /** A gateway as Central sees it. */
 export type Gateway = Schemas['Gateway'];
@@ -31,13 +32,15 @@ const page = (search: GatewaySearch, after: string | undefined, limit: number, s
           refusing: search.refusing,
           behind: search.behind,
           retired: search.retired === 'no' ? false : undefined,
+          sort: SORTS.find((one) => one === sortOf(search.sort)?.by),
+          down: sortOf(search.sort)?.down,
         },
       },
       signal,
     }),
   );
 
-/** The gateways that the service finds by the filter, page by page in the order of their names. */
+/** The gateways that the service finds by the filter, page by page in the order that was chosen. */
 export const gatewaysQuery = (search: GatewaySearch) =>
   infiniteQueryOptions({
     queryKey: ['gateways', 'list', search],

@@ -1,14 +1,14 @@
 import { Button, Group, NumberInput, Select, Stack, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
 import { CopyText } from '@frame/parts/Copy';
+import type { Column } from '@frame/parts/DataTable';
 import { Note, Refused, Shown } from '@frame/parts/Note';
 import { Page, Pairs, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { Labels, State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
-import { Confirm } from '@frame/parts/Confirm';
+import { AskFirst } from '@frame/parts/Confirm';
 import { atFields } from '@frame/problem';
-import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type SyntheticEvent, useState } from 'react';
@@ -75,7 +75,7 @@ function Make({ onMade }: { readonly onMade: (token: Schemas['TokenIssued']) => 
         <Stack gap="sm" maw={560}>
           <TextInput
             label="Name"
-            description="Absent: the gateway proposes one. The name of a known gateway: it is enrolled again under it."
+            description="Empty: the gateway proposes one. With the name of a known gateway, that one is enrolled again."
             placeholder="eu-1-a"
             error={wrong['name']}
             value={name}
@@ -147,26 +147,28 @@ const tokensQuery = () => ({
 function Made() {
   const tokens = useQuery(tokensQuery());
   const [revoking, setRevoking] = useState<Schemas['Token'] | null>(null);
+  const columns: readonly Column<Schemas['Token']>[] = [
+    { id: 'for', line: true, head: 'For', value: (row) => row.name ?? 'any name', cell: (row) => row.name ?? 'any name' },
+    { id: 'labels', head: 'Labels', value: (row) => Object.entries(row.labels).map(([key, value]) => `${key}=${value}`).join(' '), cell: (row) => <Labels of={row.labels} /> },
+    { id: 'by', head: 'Made by', value: (row) => row.created_by, cell: (row) => row.created_by },
+    { id: 'made', head: 'Made', value: (row) => row.created_at, cell: (row) => <Time at={row.created_at} /> },
+    { id: 'state', head: 'State', value: life, cell: (row) => <Life token={row} /> },
+    {
+      id: 'actions',
+      head: 'Change',
+      cell: (row) =>
+        open(row) && (
+          <Button size="compact-xs" variant="default" onClick={() => setRevoking(row)}>
+            Revoke<span className="sg-hidden"> the token for {row.name ?? 'any name'}</span>
+          </Button>
+        ),
+    },
+  ];
   return (
     <Panel title="Tokens that were made" flush>
       <Shown of={tokens} what="tokens" lines={3}>
         {({ tokens: all }) => (
-          <Small
-            head={['For', 'Labels', 'Made by', 'Made', 'State', 'Change']}
-            none="No token was made yet."
-            rows={all.map((token) => [
-              token.name ?? 'any name',
-              <Labels key="labels" of={token.labels} />,
-              token.created_by,
-              <Time key="made" at={token.created_at} />,
-              <Life key="life" token={token} />,
-              open(token) && (
-                <Button key="revoke" size="compact-xs" variant="default" onClick={() => setRevoking(token)}>
-                  Revoke<span className="sg-hidden"> the token for {token.name ?? 'any name'}</span>
-                </Button>
-              ),
-            ])}
-          />
+          <Small what="enrolment tokens" columns={columns} rows={all} rowKey={(row) => row.id} none="No token was made yet." />
         )}
       </Shown>
       {revoking && <Revoke token={revoking} onClose={() => setRevoking(null)} />}
@@ -176,6 +178,13 @@ function Made() {
 
 const open = (token: Schemas['Token']): boolean =>
   token.used_at === null && token.revoked_at === null && Date.parse(token.expires_at) > Date.now();
+
+/** The state of a token in words, with its moment. */
+function life(token: Schemas['Token']): string {
+  if (token.revoked_at) return `revoked ${token.revoked_at}`;
+  if (token.used_at) return `used by ${token.used_by ?? ''} ${token.used_at}`;
+  return open(token) ? `open until ${token.expires_at}` : `expired ${token.expires_at}`;
+}
 
 function Life({ token }: { readonly token: Schemas['Token'] }) {
   if (token.revoked_at) return <State tone="idle">revoked</State>;
@@ -195,24 +204,15 @@ function Life({ token }: { readonly token: Schemas['Token'] }) {
 }
 
 function Revoke({ token, onClose }: { readonly token: Schemas['Token']; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const revoking = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/enrolment-tokens/{id}', { params: { path: { id: token.id } } })),
-    onSuccess: async () => {
-      tell.done('The token is revoked');
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['gateways', 'tokens'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title="Revoke this token?"
       impact="Nobody can enrol a gateway with it any more. Gateways that are enrolled are not touched."
       verb="Revoke"
       danger
-      busy={revoking.isPending}
-      error={revoking.error}
-      onConfirm={() => revoking.mutate()}
+      act={() => read(api.DELETE('/api/v1/enrolment-tokens/{id}', { params: { path: { id: token.id } } }))}
+      done="The token is revoked"
+      stale={['gateways', 'tokens']}
       onClose={onClose}
     />
   );

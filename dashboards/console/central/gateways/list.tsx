@@ -5,7 +5,7 @@ import { Empty } from '@frame/parts/Note';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Page } from '@frame/parts/Page';
 import { Labels, State, Tag } from '@frame/parts/State';
-import { Time } from '@frame/parts/Time';
+import { Lasting, Time } from '@frame/parts/Time';
 import { Typed } from '@frame/parts/Typed';
 import { narrowed } from '@frame/search';
 import { may, session } from '@frame/session';
@@ -14,32 +14,19 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useMemo } from 'react';
 
-import { everyGateway, type Gateway, gatewaysQuery, listed, toneOfCertificate, toneOfConnection, toneOfState } from './data';
-import { CONNECTIONS, gatewaysRoute, STATES } from './route';
+import { CONNECTION, NAME } from './columns';
+import { everyGateway, type Gateway, gatewaysQuery, listed, toneOfCertificate, toneOfState } from './data';
+import { CONNECTIONS, type GatewaySort, gatewaysRoute, SORTS, STATES } from './route';
 
 const COLUMNS: readonly Column<Gateway>[] = [
-  {
-    id: 'name',
-    head: 'Name',
-    value: (row) => row.name,
-    cell: (row) => (
-      <Link to="/gateways/$name" params={{ name: row.name }}>
-        {row.name}
-      </Link>
-    ),
-  },
+  NAME,
   {
     id: 'state',
     head: 'State',
     value: (row) => row.state,
     cell: (row) => <State tone={toneOfState(row.state)}>{row.state}</State>,
   },
-  {
-    id: 'connection',
-    head: 'Connection',
-    value: (row) => row.connection,
-    cell: (row) => <State tone={toneOfConnection(row)}>{row.connection}</State>,
-  },
+  CONNECTION,
   {
     id: 'labels',
     head: 'Labels',
@@ -78,8 +65,7 @@ const COLUMNS: readonly Column<Gateway>[] = [
     value: (row) => row.since,
     cell: (row) => (
       <>
-        {row.connection === 'connected' ? 'since ' : ''}
-        <Time at={row.since} />
+        {row.connection === 'connected' && row.since ? <Lasting since={row.since} /> : <Time at={row.since} />}
       </>
     ),
   },
@@ -95,15 +81,21 @@ const COLUMNS: readonly Column<Gateway>[] = [
   },
 ];
 
-/** Every gateway: filtered by the service, read page by page as it is scrolled. */
+/** Each once: one whose place in the order changed while pages were read stands on two of them. */
+function once(rows: readonly Gateway[] | undefined): readonly Gateway[] | undefined {
+  return rows && [...new Map(rows.map((row) => [row.id, row])).values()];
+}
+
+/** Every gateway: filtered and put in order by the service, read page by page as it is scrolled. */
 export function GatewayList() {
   const search = gatewaysRoute.useSearch();
   const navigate = gatewaysRoute.useNavigate();
   const now = useStore(session);
   const list = useInfiniteQuery({ ...gatewaysQuery(search), refetchInterval: useAskListEvery(), placeholderData: keepPreviousData });
-  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.gateways), [list.data]);
+  const rows = useMemo(() => once(list.data?.pages.flatMap((page) => page.gateways)), [list.data]);
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
-  const filtered = narrowed(search);
+  const { sort, ...filter } = search;
+  const filtered = narrowed(filter);
   const chosen = listed(search.gateways);
   const enrol = may(now, 'manage-gateways') && (
     <Button component={Link} to="/enrol">
@@ -123,6 +115,9 @@ export function GatewayList() {
           more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
           total={list.data?.pages[0]?.total}
           all={() => everyGateway(search)}
+          sort={sort}
+          sorted={SORTS}
+          onSort={(to) => set({ sort: to as GatewaySort | undefined })}
           tools={
             <>
               <Typed label="Name or label" placeholder="eu-1 or region=eu" value={search.q} onChange={(q) => set({ q })} />
@@ -166,7 +161,7 @@ export function GatewayList() {
               />
               {chosen.length > 0 && <Tag tone="accent">{chosen.length === 1 ? `only ${chosen[0] ?? ''}` : `only ${plural(chosen.length, 'chosen gateway')}`}</Tag>}
               {filtered && (
-                <Button variant="default" onClick={() => void navigate({ search: {}, replace: true })}>
+                <Button variant="default" onClick={() => void navigate({ search: { sort }, replace: true })}>
                   Reset
                 </Button>
               )}

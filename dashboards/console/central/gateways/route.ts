@@ -1,4 +1,4 @@
-import { flag, oneOf, text } from '@frame/search';
+import { flag, oneOf, ordered, text } from '@frame/search';
 import { IconServer2 } from '@tabler/icons-react';
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 
@@ -10,7 +10,13 @@ export const STATES = ['active', 'pending', 'quarantined', 'suspended', 'retired
 /** How it can be heard. */
 export const CONNECTIONS = ['connected', 'late', 'lost'] as const;
 
-/** What the table is narrowed to. */
+/** By what the service puts gateways in order; the columns have these names too. */
+export const SORTS = ['name', 'seen', 'connection', 'version', 'revision'] as const;
+
+/** An order as an address has it. */
+export type GatewaySort = `${'' | '-'}${(typeof SORTS)[number]}`;
+
+/** What the table is narrowed to, and its order. */
 export interface GatewaySearch {
   readonly q?: string;
   readonly state?: (typeof STATES)[number];
@@ -21,6 +27,7 @@ export interface GatewaySearch {
   readonly retired?: 'no';
   /** Only these, with commas. */
   readonly gateways?: string;
+  readonly sort?: GatewaySort;
 }
 
 export const gatewaysRoute = createRoute({
@@ -34,6 +41,7 @@ export const gatewaysRoute = createRoute({
     behind: flag(raw, 'behind'),
     retired: oneOf(raw, 'retired', ['no']),
     gateways: text(raw, 'gateways'),
+    sort: oneOf(raw, 'sort', [...SORTS, ...SORTS.map((one) => `-${one}` as const)]),
   }),
   staticData: {
     page: { title: 'Gateways', group: 'Fleet', icon: IconServer2, needs: 'read-gateways', words: 'fleet connected lost certificate' },
@@ -44,11 +52,13 @@ export const gatewaysRoute = createRoute({
 export const gatewayRoute = createRoute({
   getParentRoute: () => root,
   path: '/gateways/$name',
+  validateSearch: ordered,
   component: lazyRouteComponent(() => import('./detail'), 'GatewayDetail'),
 });
 
 export const enrolRoute = createRoute({
   getParentRoute: () => root,
   path: '/enrol',
+  validateSearch: ordered,
   component: lazyRouteComponent(() => import('./enrol'), 'Enrol'),
 });

@@ -1,10 +1,11 @@
 import { Button, Group, Stack } from '@mantine/core';
 import { read } from '@frame/api';
-import { count, exact, plural } from '@frame/format';
+import { count, plural } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty } from '@frame/parts/Note';
 import { Page, Panel } from '@frame/parts/Page';
+import { orderOf, withOrder } from '@frame/parts/sort';
 import { State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
 import { useQuery } from '@tanstack/react-query';
@@ -14,6 +15,7 @@ import { useMemo } from 'react';
 import { api, type Schemas } from '../api';
 import { listed } from '../gateways/data';
 import { inventoriesQuery, type Kms as Told } from '../overview/data';
+import { KMS_COLUMNS } from './columns';
 import { kmsRoute } from './route';
 
 interface Row extends Told {
@@ -23,11 +25,7 @@ interface Row extends Told {
 }
 
 const COLUMNS: readonly Column<Row>[] = [
-  { id: 'id', head: 'KMS ID', value: (row) => row.id, cell: (row) => <>{row.id} {row.active && <Tag tone="accent">active</Tag>}</> },
-  { id: 'provider', head: 'Provider', value: (row) => row.provider, cell: (row) => row.provider },
-  { id: 'state', head: 'State', value: (row) => row.state, cell: (row) => <State tone={row.state === 'ok' ? 'good' : 'bad'}>{row.state}</State> },
-  { id: 'keys', head: 'Key versions', align: 'right', value: (row) => row.key_versions, cell: (row) => count(row.key_versions) },
-  { id: 'newest', head: 'Newest key', value: (row) => row.newest_key_ms, cell: (row) => (row.newest_key_ms > 0 ? exact(row.newest_key_ms) : '–') },
+  ...KMS_COLUMNS,
   {
     id: 'gateway',
     head: 'Told by',
@@ -38,7 +36,7 @@ const COLUMNS: readonly Column<Row>[] = [
       </Link>
     ),
   },
-  { id: 'storage', head: 'Storage', value: (row) => row.storage, cell: (row) => <code>{row.storage}</code> },
+  { id: 'storage', line: true, head: 'Storage', value: (row) => row.storage, cell: (row) => <code>{row.storage}</code> },
   { id: 'at', head: 'Looked', value: (row) => row.at, cell: (row) => <Time at={row.at} /> },
 ];
 
@@ -98,6 +96,8 @@ export function Kms() {
             error={inventories.error}
             again={() => void inventories.refetch()}
             plain
+            sort={orderOf(search.sort, 'kms')}
+            onSort={(order) => void navigate({ search: { ...search, sort: withOrder(search.sort, 'kms', order) }, replace: true })}
             empty={<Empty title="No KMS is known yet">A KMS is added at a gateway; the gateways over one storage share it.</Empty>}
           />
         </Panel>
@@ -109,8 +109,8 @@ export function Kms() {
             rowKey={(row) => [row.gateway, row.kms, row.operation, row.result].join(' ')}
             error={calls.error}
             again={() => void calls.refetch()}
-            sort={search.sort}
-            onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
+            sort={orderOf(search.sort, 'calls')}
+            onSort={(order) => void navigate({ search: { ...search, sort: withOrder(search.sort, 'calls', order) }, replace: true })}
             empty={<Empty title="No call was counted yet">A gateway asks its KMS when it makes or opens a key encryption key.</Empty>}
           />
         </Panel>

@@ -1,3 +1,4 @@
+import { begin } from '@frame/session';
 import { expect, test } from 'vitest';
 
 import { look, type Notification, placeOf, seen, unreadOf } from './data';
@@ -18,6 +19,17 @@ test('what was looked at is not new, until it happens again', () => {
   expect(unreadOf(first, seen.get())).toHaveLength(0);
   const again = [lost('a', '2026-11-29T18:00:00Z'), lost('b')];
   expect(unreadOf(again, seen.get()).map((one) => one.subject)).toEqual(['a']);
+});
+
+test('what one person looked at is new to the next one', () => {
+  const who = (name: string) => ({ name, role: 'admin', permissions: [] });
+  begin(who('first'));
+  const all = [lost('c')];
+  look(all);
+  begin(who('first'));
+  expect(unreadOf(all, seen.get())).toHaveLength(0);
+  begin(who('second'));
+  expect(unreadOf(all, seen.get())).toHaveLength(1);
 });
 
 test('each entry leads to its place', () => {

@@ -12,12 +12,15 @@ export interface Kms {
   readonly active: boolean;
   readonly key_versions: number;
   readonly newest_key_ms: number;
+  /** Stored objects that are known to need it; absent in what was told before gateways counted them. */
+  readonly objects?: number;
 }
 
 /** A backend as a gateway's inventory has it. */
 export interface Backend {
   readonly name: string;
   readonly kind: string;
+  /** When it was first heard of. */
   readonly added_ms: number;
   readonly buckets: number;
   readonly region: string;

@@ -9,17 +9,8 @@ import { Graphs } from './graphs';
 import { overviewQuery } from './data';
 import { effective } from './choice';
 import { GatewayFilter } from './filter';
-import { overviewRoute, type Range, RANGES } from './route';
+import { NAMES, overviewRoute, type Range, RANGES } from './route';
 import { Tiles } from './tiles';
-
-const NAMES: Readonly<Record<Range, string>> = {
-  '1h': 'Last hour',
-  '6h': 'Last 6 hours',
-  '24h': 'Last 24 hours',
-  '7d': 'Last 7 days',
-  '30d': 'Last 30 days',
-  '90d': 'Last 90 days',
-};
 
 const ALL = Object.keys(RANGES) as Range[];
 

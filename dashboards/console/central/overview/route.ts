@@ -9,6 +9,16 @@ export const RANGES = { '1h': 3_600, '6h': 21_600, '24h': 86_400, '7d': 604_800,
 
 export type Range = keyof typeof RANGES;
 
+/** What they are called. */
+export const NAMES: Readonly<Record<Range, string>> = {
+  '1h': 'Last hour',
+  '6h': 'Last 6 hours',
+  '24h': 'Last 24 hours',
+  '7d': 'Last 7 days',
+  '30d': 'Last 30 days',
+  '90d': 'Last 90 days',
+};
+
 interface Search {
   /** Gateways that the figures are of, with commas; absent: all. */
   readonly gateways?: string;

@@ -5,6 +5,7 @@ import { Time } from '@frame/parts/Time';
 import { Way } from '@frame/parts/Way';
 
 import type { Schemas } from '../api';
+import { known } from '../coverage/sums';
 import { ENCRYPTED, OTHER, PLAIN, STORED } from '../figures/data';
 
 interface Props {
@@ -23,6 +24,7 @@ export function Tiles({ of, only }: Props) {
   const behind = convergence.gateways - convergence.effective;
   const encrypted = { outcome: ENCRYPTED.join(','), gateways } as const;
   const other = of.objects.other;
+  const least = of.buckets.not_looked_through > 0;
   return (
     <div className="sg-tiles">
       <Tile name="Total gateways" value={count(of.gateways.total)} link={{ to: '/gateways', search: { retired: 'no', gateways } }}>
@@ -70,6 +72,11 @@ export function Tiles({ of, only }: Props) {
             {count(of.buckets.not_looked_through)} never looked through
           </Way>
         )}
+        {of.buckets.total > 0 && (
+          <Way needs={ROWS} to="/coverage" search={{ gateways }}>
+            Objects encrypted: {known(of.stored.objects_encrypted, least)}, plain: {known(of.stored.objects_plain, least)}
+          </Way>
+        )}
       </Tile>
       <Tile
         name="Policy convergence"
@@ -100,7 +107,7 @@ export function Tiles({ of, only }: Props) {
       </Tile>
       <Tile
         name="KMS health"
-        value={kms.total === 0 ? 'None' : kms.failing > 0 ? plural(kms.failing, 'failing', 'failing') : 'Well'}
+        value={kms.total === 0 ? 'None' : kms.failing > 0 ? plural(kms.failing, 'failing', 'failing') : 'Healthy'}
         needs={ROWS}
         link={{ to: '/kms', search: { gateways } }}
       >

@@ -1,7 +1,7 @@
 import { Button, Group, Modal, NumberInput, Select, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { read } from '@frame/api';
-import { Confirm } from '@frame/parts/Confirm';
+import { AskFirst } from '@frame/parts/Confirm';
 import { CopyText } from '@frame/parts/Copy';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty, Note, Refused } from '@frame/parts/Note';
@@ -9,7 +9,6 @@ import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Time, useNow } from '@frame/parts/Time';
 import { atFields } from '@frame/problem';
-import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 
@@ -136,25 +135,16 @@ function Make({ onClose }: { readonly onClose: () => void }) {
 }
 
 function Revoke({ token, onClose }: { readonly token: Token; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const revoking = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/tokens/{name}', { params: { path: { name: token.name } } })),
-    onSuccess: async () => {
-      tell.done(`${token.name} is revoked`);
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['tokens'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title={`Revoke ${token.name}?`}
       impact="Whatever sends this token is refused from now on. It cannot be brought back."
       word={token.name}
       verb="Revoke"
       danger
-      busy={revoking.isPending}
-      error={revoking.error}
-      onConfirm={() => revoking.mutate()}
+      act={() => read(api.DELETE('/api/v1/tokens/{name}', { params: { path: { name: token.name } } }))}
+      done={`${token.name} is revoked`}
+      stale={['tokens']}
       onClose={onClose}
     />
   );

@@ -124,7 +124,7 @@ function Account({ of, onClose }: { readonly of?: Operator; readonly onClose: ()
             label={of ? 'New password' : 'Password'}
             description={of ? `Empty: it stays. Otherwise at least ${SHORTEST} characters; its sessions end.` : `At least ${SHORTEST} characters`}
             autoComplete="new-password"
-            visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
+            visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': 'Show the password' }}
             {...form.getInputProps('password')}
           />
           {saving.isError && <Refused error={saving.error} fields={FIELDS} />}

@@ -1,12 +1,12 @@
 import { count } from '@frame/format';
-import { useAskListEvery } from '@frame/live';
+import { useAskEvery } from '@frame/live';
 import { Shown } from '@frame/parts/Note';
 import { Panel } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 
-import { convergenceQuery } from './data';
+import { waitingQuery } from './data';
 import { howFar, stateOf } from './progress';
 
 /** Gateways that are named under the meter. */
@@ -21,7 +21,7 @@ interface Props {
 
 /** How far the newest revision has come, live. */
 export function ConvergencePanel({ only = [], brief = false }: Props) {
-  const asked = useQuery({ ...convergenceQuery(only), refetchInterval: useAskListEvery() });
+  const asked = useQuery({ ...waitingQuery(only, brief ? 0 : NAMED), refetchInterval: useAskEvery() });
   const gateways = only.length > 0 ? only.join(',') : undefined;
   return (
     <Panel title={brief ? 'Newest revision' : 'Convergence'} aside={!brief && <Link to="/convergence">Gateway by gateway</Link>}>
@@ -34,7 +34,7 @@ export function ConvergencePanel({ only = [], brief = false }: Props) {
                 <State tone={now.tone}>
                   Revision {progress.revision}: {count(progress.effective)} of {count(progress.gateways)} effective
                   {progress.refused > 0 && `, ${count(progress.refused)} refused`}
-                  {now.offline > 0 && `, ${count(now.offline)} not connected`}
+                  {progress.unreached > 0 && `, ${count(progress.unreached)} not connected`}
                 </State>
               </div>
               <div className="sg-meter" style={{ margin: '10px 0' }} aria-hidden>
@@ -47,9 +47,9 @@ export function ConvergencePanel({ only = [], brief = false }: Props) {
                 <li>Applied {count(progress.applied)}</li>
                 <li>Effective {count(progress.effective)}</li>
               </ul>
-              {!brief && now.waiting.length > 0 && (
+              {progress.by_gateway.length > 0 && (
                 <ul className="sg-reasons">
-                  {now.waiting.slice(0, NAMED).map((gateway) => (
+                  {progress.by_gateway.map((gateway) => (
                     <li key={gateway.name}>
                       <State tone={gateway.refusal ? 'bad' : gateway.connection === 'connected' ? 'warn' : 'idle'}>
                         <Link to="/gateways/$name" params={{ name: gateway.name }}>
@@ -62,10 +62,10 @@ export function ConvergencePanel({ only = [], brief = false }: Props) {
                       </p>
                     </li>
                   ))}
-                  {now.waiting.length > NAMED && (
+                  {now.waiting > progress.by_gateway.length && (
                     <li>
                       <Link to="/convergence" search={{ gateways }}>
-                        and {count(now.waiting.length - NAMED)} more
+                        and {count(now.waiting - progress.by_gateway.length)} more
                       </Link>
                     </li>
                   )}

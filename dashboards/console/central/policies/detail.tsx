@@ -3,6 +3,7 @@ import { read } from '@frame/api';
 import { bytes, count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Confirm } from '@frame/parts/Confirm';
+import type { Column } from '@frame/parts/DataTable';
 import { Shown } from '@frame/parts/Note';
 import { Page, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
@@ -15,7 +16,8 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tansta
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 
-import { figuresQuery, OUTCOMES } from '../figures/data';
+import type { Schemas } from '../api';
+import { figuresQuery, OUTCOMES, type Row } from '../figures/data';
 import { ConvergencePanel } from './convergence';
 import { historyQuery, policyQuery } from './data';
 import { policyRoute, TABS } from './route';
@@ -58,7 +60,7 @@ export function PolicyDetail() {
     >
       <Tabs
         value={tab}
-        onChange={(value) => void navigate({ search: { tab: TABS.find((one) => one === value) }, replace: true })}
+        onChange={(value) => void navigate({ search: (was) => ({ ...was, tab: TABS.find((one) => one === value) }), replace: true })}
         keepMounted
         // Hidden, not put to sleep: what was typed is asked about before the page is left from another tab too.
         keepMountedMode="display-none"
@@ -87,6 +89,14 @@ export function PolicyDetail() {
   );
 }
 
+const HITS: readonly Column<Row>[] = [
+  { id: 'gateway', line: true, head: 'Gateway', value: (row) => row.gateway, cell: (row) => row.gateway },
+  { id: 'bucket', line: true, head: 'Bucket', value: (row) => row.bucket, cell: (row) => row.bucket },
+  { id: 'outcome', line: true, head: 'Outcome', value: (row) => row.outcome, cell: (row) => <span title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span> },
+  { id: 'objects', head: 'Objects', align: 'right', value: (row) => row.objects, cell: (row) => count(row.objects) },
+  { id: 'bytes', head: 'Data', align: 'right', value: (row) => row.bytes, cell: (row) => <span title={`${count(row.bytes)} bytes`}>{bytes(row.bytes)}</span> },
+];
+
 function Hits({ name }: { readonly name: string }) {
   const figures = useQuery({ ...figuresQuery({ policy: [name] }), refetchInterval: useAskEvery() });
   return (
@@ -94,18 +104,37 @@ function Hits({ name }: { readonly name: string }) {
       <Shown of={figures} what="hits" lines={3}>
         {(answer) => (
           <Small
-            head={['Gateway', 'Bucket', 'Outcome', 'Objects', 'Data']}
-            right={3}
+            what="hits"
+            columns={HITS}
+            rows={answer.rows.filter((row) => row.objects > 0)}
+            rowKey={(row) => [row.gateway, row.bucket, row.outcome].join(' ')}
             none="No object has matched it yet."
-            rows={answer.rows
-              .filter((row) => row.objects > 0)
-              .map((row) => [row.gateway, row.bucket, <span key="outcome" title={OUTCOMES[row.outcome ?? '']}>{row.outcome}</span>, count(row.objects), bytes(row.bytes)])}
           />
         )}
       </Shown>
     </Panel>
   );
 }
+
+type Change = Schemas['Entry'] & { readonly happened: string };
+
+const happened = (change: string, restores: number | null | undefined): string => (restores ? `${change} by going back to revision ${restores}` : change);
+
+const REVISIONS: readonly Column<Change>[] = [
+  { id: 'number', head: 'Revision', value: (row) => row.number, cell: (row) => row.number },
+  { id: 'happened', head: 'What happened', value: (row) => row.happened, cell: (row) => row.happened },
+  { id: 'at', head: 'When', value: (row) => row.created_at, cell: (row) => <Time at={row.created_at} /> },
+  { id: 'by', head: 'By', value: (row) => row.created_by, cell: (row) => row.created_by },
+  {
+    id: 'diff',
+    head: 'Difference',
+    cell: (row) => (
+      <Link to="/revisions" search={{ from: row.number - 1, to: row.number }}>
+        What changed<span className="sg-hidden"> in revision {row.number}</span>
+      </Link>
+    ),
+  },
+];
 
 function PolicyHistory({ name }: { readonly name: string }) {
   const history = useInfiniteQuery(historyQuery());
@@ -115,20 +144,13 @@ function PolicyHistory({ name }: { readonly name: string }) {
         {(answer) => (
           <>
             <Small
-              head={['Revision', 'What happened', 'When', 'By', 'Difference']}
-              none="None of the newest revisions changed it."
+              what="revisions"
+              columns={REVISIONS}
               rows={answer.pages
                 .flatMap((page) => page.revisions)
-                .flatMap((revision) => revision.changes.filter((change) => change.name === name).map((change) => ({ revision, change })))
-                .map(({ revision, change }) => [
-                  revision.number,
-                  revision.restores ? `${change.change} by going back to revision ${revision.restores}` : change.change,
-                  <Time key="at" at={revision.created_at} />,
-                  revision.created_by,
-                  <Link key="diff" to="/revisions" search={{ from: revision.number - 1, to: revision.number }}>
-                    What changed
-                  </Link>,
-                ])}
+                .flatMap((revision) => revision.changes.filter((change) => change.name === name).map((change) => ({ ...revision, happened: happened(change.change, revision.restores) })))}
+              rowKey={(row) => String(row.number)}
+              none="None of the newest revisions changed it."
             />
             {history.hasNextPage && (
               <div className="sg-body">

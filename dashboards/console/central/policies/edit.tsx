@@ -18,13 +18,13 @@ metadata:
   name: my-policy
   description: What it is for
 spec:
-  mode: audit            # enforce | audit (count and report only) | disabled
+  mode: audit        # enforce | audit: count only | disabled
   priority: 100
-  gateways: {}           # labels, such as { region: [eu-1, eu-2] }; empty: all gateways
+  gateways: {}       # by label: { region: [eu-1, eu-2] }
   buckets: ["*"]
   when: >-
     object.tags["classification"] in ["pii", "secret"]
-  effect: encrypt        # encrypt | deny
+  effect: encrypt    # encrypt | deny
 `;
 
 type Checked = Wrong & { readonly severity: 'error' | 'warning' };

@@ -70,7 +70,7 @@ const COLUMNS: readonly Column<Line>[] = [
         </span>
       ),
   },
-  { id: 'description', head: 'Description', clip: true, value: (row) => row.description, cell: (row) => <span title={row.description}>{row.description}</span> },
+  { id: 'description', head: 'Description', value: (row) => row.description, cell: (row) => <span className="sg-words">{row.description}</span> },
   { id: 'changed', head: 'Revision', hint: 'That last changed it', align: 'right', value: (row) => row.changed_in, cell: (row) => row.changed_in },
   { id: 'updated', head: 'Changed', value: (row) => row.updated_at, cell: (row) => <Time at={row.updated_at} /> },
   { id: 'by', head: 'By', value: (row) => row.updated_by, cell: (row) => row.updated_by },

@@ -1,41 +1,46 @@
 import { expect, it } from 'vitest';
 
-import { stateOf } from './progress';
+import type { GatewayProgress } from './data';
+import { howFar, reached, stateOf } from './progress';
 
-const gateway = (name: string, effective: boolean, connection: 'connected' | 'lost' = 'connected', refused = false) => ({
-  name,
-  state: 'active' as const,
-  connection,
-  received: true,
-  applied: effective,
-  effective,
-  uploads_open: 0,
-  refusal: refused ? { code: 'c', item: '', reason: 'r' } : null,
-});
-
-const of = (...by_gateway: ReturnType<typeof gateway>[]) => ({
+const of = (gateways: number, effective: number, refused = 0, unreached = 0) => ({
   lineage: 'l',
   revision: 7,
-  gateways: by_gateway.length,
-  received: by_gateway.length,
-  applied: 0,
-  effective: by_gateway.filter((one) => one.effective).length,
-  refused: by_gateway.filter((one) => one.refusal).length,
-  by_gateway,
+  gateways,
+  received: gateways,
+  applied: effective,
+  effective,
+  refused,
+  unreached,
+  by_gateway: [],
+});
+
+const gateway = (change: Partial<GatewayProgress>): GatewayProgress => ({
+  name: 'a',
+  state: 'active',
+  connection: 'connected',
+  received: false,
+  applied: false,
+  effective: false,
+  uploads_open: 0,
+  refusal: null,
+  ...change,
 });
 
 it('is good only where it is effective everywhere', () => {
-  expect(stateOf(of(gateway('a', true))).tone).toBe('good');
-  expect(stateOf(of(gateway('a', true), gateway('b', false, 'lost'))).tone).toBe('warn');
-  expect(stateOf(of(gateway('a', true), gateway('b', false, 'connected', true))).tone).toBe('bad');
+  expect(stateOf(of(1, 1)).tone).toBe('good');
+  expect(stateOf(of(2, 1, 0, 1))).toMatchObject({ tone: 'warn', waiting: 1 });
+  expect(stateOf(of(2, 1, 1)).tone).toBe('bad');
 });
 
-it('names refusals first, and does not call a refusing gateway offline', () => {
-  const now = stateOf(of(gateway('a', false, 'lost'), gateway('b', false, 'lost', true)));
-  expect(now.waiting.map((one) => one.name)).toEqual(['b', 'a']);
-  expect(now.offline).toBe(1);
+it('says of a gateway how far it is, and why no further', () => {
+  expect(reached(gateway({}))).toBe('not received');
+  expect(reached(gateway({ received: true, applied: true }))).toBe('applied');
+  const refuses = gateway({ connection: 'lost', received: true, refusal: { code: 'c', item: '', reason: 'it is too new' } });
+  expect([reached(refuses), howFar(refuses)]).toEqual(['refused', 'It refuses it: it is too new']);
+  expect(howFar(gateway({ connection: 'lost' }))).toBe('It gets the revision when it connects');
 });
 
 it('has no share of nothing', () => {
-  expect(stateOf(of()).share(0)).toBe(0);
+  expect(stateOf(of(0, 0)).share(0)).toBe(0);
 });

@@ -1,22 +1,25 @@
 import type { Tone } from '@frame/parts/State';
 
-import type { Schemas } from '../api';
-
-type Convergence = Schemas['Convergence'];
+import type { Convergence, GatewayProgress } from './data';
 
 /** What a person wants to know of a revision's way. */
 export interface Progress {
   readonly tone: Tone;
-  /** Not connected, and so not to be reached now. */
-  readonly offline: number;
-  /** Those that have not come to the end, refusals first. */
-  readonly waiting: Convergence['by_gateway'];
+  /** How many have not come to the end. */
+  readonly waiting: number;
   /** A part of all gateways, in percent. */
   readonly share: (part: number) => number;
 }
 
+/** How far a gateway is with a revision, in a word. */
+export function reached(gateway: GatewayProgress): string {
+  if (gateway.effective) return 'effective';
+  if (gateway.refusal) return 'refused';
+  return gateway.applied ? 'applied' : gateway.received ? 'received' : 'not received';
+}
+
 /** Why a gateway is where it is with a revision. */
-export function howFar(gateway: Convergence['by_gateway'][number]): string {
+export function howFar(gateway: GatewayProgress): string {
   if (gateway.refusal) return `It refuses it: ${gateway.refusal.reason}`;
   if (gateway.effective) return 'No request is decided by an older revision any more';
   if (gateway.connection !== 'connected') return 'It gets the revision when it connects';
@@ -25,15 +28,11 @@ export function howFar(gateway: Convergence['by_gateway'][number]): string {
 }
 
 /** Where a revision stands: refused anywhere is bad, under way or out of reach is a warning, everywhere effective is good. */
-export function stateOf(progress: Convergence): Progress {
-  const waiting = progress.by_gateway
-    .filter((gateway) => !gateway.effective)
-    .toSorted((a, b) => Number(b.refusal !== null && b.refusal !== undefined) - Number(a.refusal !== null && a.refusal !== undefined));
-  const offline = waiting.filter((gateway) => gateway.connection !== 'connected' && !gateway.refusal).length;
+export function stateOf({ gateways, effective, refused }: Convergence): Progress {
+  const waiting = gateways - effective;
   return {
-    tone: progress.refused > 0 ? 'bad' : waiting.length > 0 ? 'warn' : 'good',
-    offline,
+    tone: refused > 0 ? 'bad' : waiting > 0 ? 'warn' : 'good',
     waiting,
-    share: (part) => (progress.gateways === 0 ? 0 : (100 * Math.max(part, 0)) / progress.gateways),
+    share: (part) => (gateways === 0 ? 0 : (100 * Math.max(part, 0)) / gateways),
   };
 }

@@ -5,57 +5,53 @@ import { Empty } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Typed } from '@frame/parts/Typed';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 
-import type { Schemas } from '../api';
-import { listed, toneOfConnection } from '../gateways/data';
+import { CONNECTION, NAME } from '../gateways/columns';
+import { listed } from '../gateways/data';
 import { ConvergencePanel } from './convergence';
-import { convergenceQuery } from './data';
-import { howFar } from './progress';
+import { type Convergence, everyProgress, type GatewayProgress, progressQuery } from './data';
+import { howFar, reached } from './progress';
 import { convergenceRoute, REACHED } from './route';
-
-type Row = Schemas['GatewayProgress'];
 
 const NAMES = { effective: 'Effective', waiting: 'Not there yet', refused: 'Refused' } as const;
 
-const isShown = (show: keyof typeof NAMES | undefined, row: Row): boolean =>
-  show === undefined || (row.effective ? show === 'effective' : row.refusal ? show === 'refused' : show === 'waiting');
-
-const COLUMNS: readonly Column<Row>[] = [
-  {
-    id: 'name',
-    head: 'Gateway',
-    value: (row) => row.name,
-    cell: (row) => (
-      <Link to="/gateways/$name" params={{ name: row.name }}>
-        {row.name}
-      </Link>
-    ),
-  },
-  { id: 'connection', head: 'Connection', value: (row) => row.connection, cell: (row) => <State tone={toneOfConnection(row)}>{row.connection}</State> },
+const COLUMNS: readonly Column<GatewayProgress>[] = [
+  NAME,
+  CONNECTION,
   {
     id: 'reached',
     head: 'How far',
-    value: (row) => (row.effective ? 'effective' : row.refusal ? 'refused' : row.applied ? 'applied' : row.received ? 'received' : 'not received'),
-    cell: (row) => (
-      <State tone={row.effective ? 'good' : row.refusal ? 'bad' : 'warn'}>
-        {row.effective ? 'effective' : row.refusal ? 'refused' : row.applied ? 'applied' : row.received ? 'received' : 'not received'}
-      </State>
-    ),
+    value: reached,
+    cell: (row) => <State tone={row.effective ? 'good' : row.refusal ? 'bad' : 'warn'}>{reached(row)}</State>,
   },
   { id: 'why', head: 'Why', value: howFar, cell: (row) => <span className="sg-sentence">{howFar(row)}</span> },
   { id: 'uploads', head: 'Open uploads', hint: 'Begun under an older revision', align: 'right', value: (row) => row.uploads_open, cell: (row) => row.uploads_open },
 ];
+
+/** How many rows a filter has. */
+function totalOf({ gateways, effective, refused }: Convergence, show: (typeof REACHED)[number] | undefined): number {
+  switch (show) {
+    case undefined:
+      return gateways;
+    case 'effective':
+      return effective;
+    case 'refused':
+      return refused;
+    case 'waiting':
+      return gateways - effective - refused;
+  }
+}
 
 /** How far each gateway has come with the newest revision: the rows behind the overview’s number. */
 export function ConvergencePage() {
   const search = convergenceRoute.useSearch();
   const navigate = convergenceRoute.useNavigate();
   const only = listed(search.gateways);
-  const asked = useQuery({ ...convergenceQuery(only), refetchInterval: useAskListEvery(), placeholderData: keepPreviousData });
-  const rows = useMemo(() => asked.data?.by_gateway.filter((row) => isShown(search.show, row)), [asked.data, search.show]);
+  const list = useInfiniteQuery({ ...progressQuery(only, search.show), refetchInterval: useAskListEvery(), placeholderData: keepPreviousData });
+  const rows = useMemo(() => list.data?.pages.flatMap((page) => page.by_gateway), [list.data]);
+  const first = list.data?.pages[0];
   const set = (change: Partial<typeof search>) => void navigate({ search: { ...search, ...change }, replace: true });
   const filtered = search.show !== undefined || search.gateways !== undefined;
   return (
@@ -72,10 +68,11 @@ export function ConvergencePage() {
             columns={COLUMNS}
             rows={rows}
             rowKey={(row) => row.name}
-            error={asked.error}
-            again={() => void asked.refetch()}
-            sort={search.sort}
-            onSort={(sort) => set({ sort })}
+            error={list.error}
+            again={() => void list.refetch()}
+            more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
+            total={first && totalOf(first, search.show)}
+            all={() => everyProgress(only, search.show)}
             tools={
               <>
                 <Select
@@ -90,7 +87,7 @@ export function ConvergencePage() {
                 />
                 <Typed label="Gateways" placeholder="any" value={search.gateways} onChange={(gateways) => set({ gateways })} />
                 {filtered && (
-                  <Button variant="default" onClick={() => void navigate({ search: { sort: search.sort }, replace: true })}>
+                  <Button variant="default" onClick={() => void navigate({ search: {}, replace: true })}>
                     Reset
                   </Button>
                 )}

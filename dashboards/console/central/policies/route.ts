@@ -1,4 +1,4 @@
-import { oneOf, text, whole } from '@frame/search';
+import { oneOf, ordered, text, whole } from '@frame/search';
 import { IconHistory, IconShieldLock } from '@tabler/icons-react';
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 
@@ -39,7 +39,7 @@ export const TABS = ['text', 'figures', 'history'] as const;
 export const policyRoute = createRoute({
   getParentRoute: () => root,
   path: '/policies/$name',
-  validateSearch: (raw: Record<string, unknown>): { readonly tab?: (typeof TABS)[number] } => ({ tab: oneOf(raw, 'tab', TABS) }),
+  validateSearch: (raw: Record<string, unknown>): { readonly tab?: (typeof TABS)[number]; readonly sort?: string } => ({ tab: oneOf(raw, 'tab', TABS), ...ordered(raw) }),
   component: lazyRouteComponent(() => import('./detail'), 'PolicyDetail'),
 });
 
@@ -50,7 +50,6 @@ interface ConvergenceSearch {
   readonly show?: (typeof REACHED)[number];
   /** Only these, with commas. */
   readonly gateways?: string;
-  readonly sort?: string;
 }
 
 export const convergenceRoute = createRoute({
@@ -59,7 +58,6 @@ export const convergenceRoute = createRoute({
   validateSearch: (raw: Record<string, unknown>): ConvergenceSearch => ({
     show: oneOf(raw, 'show', REACHED),
     gateways: text(raw, 'gateways'),
-    sort: text(raw, 'sort'),
   }),
   component: lazyRouteComponent(() => import('./reached'), 'ConvergencePage'),
 });

@@ -22,7 +22,7 @@ export function Settings() {
       title="Settings"
       lead={
         <>
-          Set in Central’s file, environment or flags; a change holds from the next start. <code>sealgate-central --print-config</code> prints the same. Secrets are never shown.
+          Set in Central’s file, environment or flags; a change holds from the next start. <code style={{ whiteSpace: 'nowrap' }}>sealgate-central --print-config</code> prints the same. Secrets are never shown.
         </>
       }
     >

@@ -59,7 +59,12 @@ export function Editor({ label, value, onChange, readOnly = false, schema, check
         doc: latest.current.value,
         extensions: [
           EditorView.cspNonce.of(nonce()),
-          EditorView.contentAttributes.of({ 'aria-label': label, 'aria-multiline': 'true', spellcheck: 'false' }),
+          EditorView.contentAttributes.of({
+            'aria-label': label,
+            'aria-description': 'Tab indents. Escape, then Tab leaves the text.',
+            'aria-multiline': 'true',
+            spellcheck: 'false',
+          }),
           lineNumbers(),
           lintGutter(),
           history(),
@@ -127,7 +132,11 @@ export function Editor({ label, value, onChange, readOnly = false, schema, check
       }),
     });
     view.current = made;
+    // Lines that become another height after they were measured (their style came later) would drift from their numbers.
+    const watch = new ResizeObserver(() => made.requestMeasure());
+    watch.observe(made.contentDOM);
     return () => {
+      watch.disconnect();
       made.destroy();
       view.current = null;
     };

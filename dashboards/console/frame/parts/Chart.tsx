@@ -3,7 +3,7 @@ import { IconDownload } from '@tabler/icons-react';
 import { lazy, type ReactNode, Suspense, useId, useState } from 'react';
 
 import { csv, save } from '../csv';
-import { exact } from '../format';
+import { bytes, count, exact } from '../format';
 import type { Line } from './Plot';
 
 const Plot = lazy(async () => ({ default: (await import('./Plot')).Plot }));
@@ -13,19 +13,27 @@ interface Props {
   /** Moments, Unix seconds, ascending. */
   readonly times: readonly number[];
   readonly lines: readonly Line[];
-  /** A value with its unit. */
+  /** A value as its axis has it. */
   readonly format: (value: number) => string;
+  /** What is counted, in the plural; absent: `format` says the unit. */
+  readonly unit?: string;
+  /** The time that is drawn, in words. */
+  readonly range?: string;
   /** Under the title: what the figures are. */
   readonly note?: string;
   /** Where the rows behind the figures are. */
   readonly link?: ReactNode;
 }
 
-/** Lines over time; the same as a table, and as a file. */
-export function Chart({ title, times, lines, format, note, link }: Props) {
+const sum = (line: Line) => line.values.reduce((all, value) => all + value, 0);
+
+/** Lines over time and what they add up to; the same as a table, and as a file. */
+export function Chart({ title, times, lines, format, unit, range, note, link }: Props) {
   const [view, setView] = useState('chart');
   const name = useId();
-  const total = (line: Line) => format(line.values.reduce((sum, value) => sum + value, 0));
+  const told = (value: number) => (unit === undefined ? format(value) : `${format(value)} ${unit}`);
+  // What is short on the page is exact in its title.
+  const total = (line: Line) => <span title={format === bytes ? `${count(sum(line))} bytes` : undefined}>{told(sum(line))}</span>;
   const download = () => {
     const rows = times.map((at, index) => [new Date(at * 1000).toISOString(), ...lines.map((line) => line.values[index])]);
     save(`sealgate-${title.toLowerCase().replaceAll(/\W+/g, '-')}.csv`, csv(['time', ...lines.map((line) => line.label)], rows));
@@ -50,7 +58,8 @@ export function Chart({ title, times, lines, format, note, link }: Props) {
         />
       </header>
       <div className="sg-body">
-        <ul className="sg-legend">
+        <ul className="sg-legend" aria-label={`${title}, sum over the range`}>
+          <li className="sg-whole">Sum over {range === undefined ? 'the range' : `the ${range.toLowerCase()}`}:</li>
           {lines.map((line) => (
             <li key={line.label}>
               <i style={{ background: `var(${line.color})` }} aria-hidden />
@@ -88,6 +97,16 @@ export function Chart({ title, times, lines, format, note, link }: Props) {
                   </tr>
                 ))}
               </tbody>
+              <tfoot>
+                <tr>
+                  <th scope="row">Sum</th>
+                  {lines.map((line) => (
+                    <td key={line.label} data-align="right">
+                      {total(line)}
+                    </td>
+                  ))}
+                </tr>
+              </tfoot>
             </table>
           </div>
         )}

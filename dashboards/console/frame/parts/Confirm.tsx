@@ -1,6 +1,8 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, type ReactNode, useState } from 'react';
 
+import { tell } from '../tell';
 import { Refused } from './Note';
 
 interface Props {
@@ -68,4 +70,27 @@ export function Confirm({ title, impact, word, verb, danger = false, children, f
       </form>
     </Modal>
   );
+}
+
+interface AskProps extends Pick<Props, 'title' | 'impact' | 'word' | 'verb' | 'danger' | 'onClose'> {
+  /** What is done then. */
+  readonly act: () => Promise<unknown>;
+  /** Said once it is done. */
+  readonly done: string;
+  /** Key of the queries that it makes stale, or its beginning. */
+  readonly stale: readonly string[];
+}
+
+/** Asks, does it, says so, and asks anew for what it changed. */
+export function AskFirst({ act, done, stale, onClose, ...words }: AskProps) {
+  const queries = useQueryClient();
+  const acting = useMutation({
+    mutationFn: act,
+    onSuccess: async () => {
+      tell.done(done);
+      onClose();
+      await queries.invalidateQueries({ queryKey: stale });
+    },
+  });
+  return <Confirm {...words} busy={acting.isPending} error={acting.error} onConfirm={() => acting.mutate()} onClose={onClose} />;
 }

@@ -1,18 +1,28 @@
 import { Button, Tooltip } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconArrowsSort, IconDownload } from '@tabler/icons-react';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { memo, type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
-import { flushSync } from 'react-dom';
+import { memo, type ReactElement, type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 
 import { type Cell, csv, save } from '../csv';
 import { count, plural } from '../format';
+import { printing } from '../printing';
+import { useStore } from '../store';
 import { Failure, Loading } from './Note';
 import { compare, type Sort, sortOf, sortText } from './sort';
 
-/** A column: how a row shows in it, and what it is worth where it is sorted and exported. */
-export interface Column<Row> {
+/** A column of the export only: what the page shows otherwise, or elsewhere. */
+interface FileColumn<Row> {
   readonly id: string;
   readonly head: string;
+  readonly file: true;
+  readonly value: (row: Row) => Cell;
+}
+
+/** A column: how a row shows in it, and what it is worth where it is sorted and exported. */
+interface ShownColumn<Row> {
+  readonly id: string;
+  readonly head: string;
+  readonly file?: undefined;
   /** What it means, on hover. */
   readonly hint?: string;
   readonly cell: (row: Row) => ReactNode;
@@ -21,7 +31,11 @@ export interface Column<Row> {
   readonly align?: 'right';
   /** Cut off where it is too long. */
   readonly clip?: boolean;
+  /** Never over several lines: names, whose hyphens are no place to break at. */
+  readonly line?: boolean;
 }
+
+export type Column<Row> = ShownColumn<Row> | FileColumn<Row>;
 
 interface Props<Row> {
   /** What the rows are, in the plural: the table's name. */
@@ -35,8 +49,10 @@ interface Props<Row> {
   readonly empty: ReactNode;
   /** Filters and the like. */
   readonly tools?: ReactNode;
-  /** All rows are here, so they can be put in order; as the URL has it. */
+  /** The order, as the URL has it. */
   readonly sort?: string | undefined;
+  /** The columns by which the service puts the rows in order; absent: all rows are here, so the table does it by any. */
+  readonly sorted?: readonly string[];
   readonly onSort?: (sort: string | undefined) => void;
   /** There are further rows at the service. */
   readonly more?: { readonly has: boolean; readonly busy: boolean; readonly load: () => void };
@@ -54,19 +70,20 @@ const AHEAD = 30;
 
 /** A table: virtual rows under a head that stays, further pages as they are scrolled to, export of all of it. */
 export function DataTable<Row>(props: Props<Row>) {
-  const { what, columns, rows, rowKey, error, again, empty, tools, sort, onSort, more, total, all, plain = false } = props;
-  const [printing, setPrinting] = useState(false);
+  const { what, columns: told, rows, rowKey, error, again, empty, tools, sort, sorted, onSort, more, total, all, plain = false } = props;
+  const columns = useMemo(() => told.filter((column): column is ShownColumn<Row> => column.file !== true), [told]);
+  const onPaper = useStore(printing) !== undefined;
   const [exporting, setExporting] = useState(false);
   const [exportError, setExportError] = useState<unknown>(null);
   const scroller = useRef<HTMLDivElement>(null);
 
   const ordered = useMemo(() => {
-    const by = sortOf(sort);
+    const by = sorted ? undefined : sortOf(sort);
     const column = columns.find((candidate) => candidate.id === by?.by);
     const value = column?.value;
     if (!rows || !by || !value) return rows ?? [];
     return rows.toSorted((a, b) => compare(value(a), value(b), by.down));
-  }, [rows, sort, columns]);
+  }, [rows, sort, sorted, columns]);
 
   const virtual = useVirtualizer({
     count: ordered.length,
@@ -78,7 +95,7 @@ export function DataTable<Row>(props: Props<Row>) {
       return row === undefined ? index : rowKey(row);
     },
   });
-  const whole = printing || plain;
+  const whole = onPaper || plain;
   const items = whole ? undefined : virtual.getVirtualItems();
   const last = items?.at(-1)?.index ?? 0;
 
@@ -86,24 +103,13 @@ export function DataTable<Row>(props: Props<Row>) {
     if (more?.has === true && !more.busy && rows !== undefined && (whole || last >= ordered.length - AHEAD)) more.load();
   }, [more, last, ordered.length, rows, whole]);
 
-  useEffect(() => {
-    const before = () => flushSync(() => setPrinting(true));
-    const after = () => setPrinting(false);
-    window.addEventListener('beforeprint', before);
-    window.addEventListener('afterprint', after);
-    return () => {
-      window.removeEventListener('beforeprint', before);
-      window.removeEventListener('afterprint', after);
-    };
-  }, []);
-
   const exportRows = async () => {
     setExporting(true);
     setExportError(null);
     try {
       const wanted = all && more?.has === true ? await all() : ordered;
-      const told = columns.filter((column) => column.value !== undefined);
-      const text = csv(told.map((column) => column.head), wanted.map((row) => told.map((column) => column.value?.(row))));
+      const kept = told.filter((column) => column.value !== undefined);
+      const text = csv(kept.map((column) => column.head), wanted.map((row) => kept.map((column) => column.value?.(row))));
       save(`sealgate-${what.replaceAll(' ', '-')}-${new Date().toISOString().slice(0, 10)}.csv`, text);
     } catch (failure) {
       setExportError(failure);
@@ -141,7 +147,7 @@ export function DataTable<Row>(props: Props<Row>) {
             <thead>
               <tr aria-rowindex={1}>
                 {columns.map((column) => (
-                  <Head key={column.id} column={column} sort={sortOf(sort)} onSort={onSort} />
+                  <Head key={column.id} column={column} sort={sortOf(sort)} onSort={sorted?.includes(column.id) === false ? undefined : onSort} />
                 ))}
               </tr>
             </thead>
@@ -188,7 +194,7 @@ export function DataTable<Row>(props: Props<Row>) {
 interface LineProps<Row> {
   readonly row: Row;
   readonly index: number;
-  readonly columns: readonly Column<Row>[];
+  readonly columns: readonly ShownColumn<Row>[];
   readonly measure: ((node: Element | null) => void) | undefined;
 }
 
@@ -197,7 +203,7 @@ const Line = memo(function Line<Row>({ row, index, columns, measure }: LineProps
   return (
     <tr aria-rowindex={index + 2} data-index={index} ref={measure}>
       {columns.map((column) => (
-        <td key={column.id} data-align={column.align} className={column.clip === true ? 'sg-clip' : undefined}>
+        <td key={column.id} data-align={column.align} className={column.clip === true ? 'sg-clip' : column.line === true ? 'sg-line' : undefined}>
           {column.cell(row)}
         </td>
       ))}
@@ -206,22 +212,17 @@ const Line = memo(function Line<Row>({ row, index, columns, measure }: LineProps
 }) as <Row>(props: LineProps<Row>) => ReactNode;
 
 interface HeadProps<Row> {
-  readonly column: Column<Row>;
+  readonly column: ShownColumn<Row>;
   readonly sort: Sort | undefined;
   readonly onSort: ((sort: string | undefined) => void) | undefined;
 }
 
 function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
   const mine = sort?.by === column.id ? sort : undefined;
-  const named = column.hint === undefined ? column.head : (
-    <Tooltip label={column.hint} multiline maw={280}>
-      <span>{column.head}</span>
-    </Tooltip>
-  );
   if (!onSort || !column.value) {
     return (
       <th scope="col" data-align={column.align}>
-        {named}
+        {column.hint === undefined ? column.head : <Hinted hint={column.hint}><button type="button" className="sg-hint">{column.head}</button></Hinted>}
       </th>
     );
   }
@@ -229,10 +230,22 @@ function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
   const Sign = mine === undefined ? IconArrowsSort : mine.down ? IconArrowDown : IconArrowUp;
   return (
     <th scope="col" data-align={column.align} aria-sort={mine === undefined ? 'none' : mine.down ? 'descending' : 'ascending'}>
-      <button type="button" onClick={() => onSort(next)}>
-        {named}
-        <Sign size={13} aria-hidden opacity={mine ? 1 : 0.45} />
-      </button>
+      <Hinted hint={column.hint}>
+        <button type="button" onClick={() => onSort(next)}>
+          {column.head}
+          <Sign size={13} aria-hidden opacity={mine ? 1 : 0.45} />
+        </button>
+      </Hinted>
     </th>
+  );
+}
+
+/** A button in a head: what its column means is told on hover, and when the keyboard comes to it. */
+function Hinted({ hint, children }: { readonly hint: string | undefined; readonly children: ReactElement }) {
+  if (hint === undefined) return children;
+  return (
+    <Tooltip label={hint} multiline maw={280}>
+      {children}
+    </Tooltip>
   );
 }

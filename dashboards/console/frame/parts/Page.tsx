@@ -1,10 +1,11 @@
 import { Title } from '@mantine/core';
 import { Link, type LinkProps } from '@tanstack/react-router';
-import { type ReactNode, useContext, useEffect, useState } from 'react';
-import { flushSync } from 'react-dom';
+import { type ReactNode, useContext, useEffect } from 'react';
 
 import { ApplicationName } from '../application';
 import { exact } from '../format';
+import { printing } from '../printing';
+import { useStore } from '../store';
 
 /** A page above this one. */
 export interface Crumb {
@@ -60,17 +61,7 @@ export function Page({ title, lead, crumbs, actions, children }: Props) {
 
 /** On paper: what was looked at, and when. The address has the filter. */
 function Printed() {
-  const [now, setNow] = useState<{ readonly at: number; readonly where: string } | null>(null);
-  useEffect(() => {
-    const before = () => flushSync(() => setNow({ at: Date.now(), where: window.location.href }));
-    const after = () => setNow(null);
-    window.addEventListener('beforeprint', before);
-    window.addEventListener('afterprint', after);
-    return () => {
-      window.removeEventListener('beforeprint', before);
-      window.removeEventListener('afterprint', after);
-    };
-  }, []);
+  const now = useStore(printing);
   return now && <p className="sg-printed">{`${now.where}, as of ${exact(now.at)}`}</p>;
 }
 

@@ -1,43 +1,39 @@
+import { useNavigate, useSearch } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 
-interface SmallProps {
-  /** What the rows are: its name where a page has several of the kind. */
-  readonly what?: string;
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly ReactNode[])[];
-  /** From this column on, numbers. */
-  readonly right?: number;
-  readonly none: string;
+import { type Column, DataTable } from './DataTable';
+import { orderOf, withOrder } from './sort';
+
+interface Props<Row> {
+  /** What the rows are, in the plural: the table's name, and what tells it apart from others of its page. */
+  readonly what: string;
+  readonly columns: readonly Column<Row>[];
+  readonly rows: readonly Row[];
+  readonly rowKey: (row: Row) => string;
+  /** Said where there is no row. */
+  readonly none: ReactNode;
 }
 
-/** A table of a few rows, which are all here. */
-export function Small({ what, head, rows, right = Infinity, none }: SmallProps) {
-  if (rows.length === 0) return <div className="sg-body">{none}</div>;
+/** One of several tables of a page, of a few rows, which are all here. Its route takes `sort`, as a text. */
+export function Small<Row>({ what, columns, rows, rowKey, none }: Props<Row>) {
+  const { sort }: { readonly sort?: string } = useSearch({ strict: false });
+  const navigate = useNavigate();
+  const table = what.toLowerCase().replaceAll(/\W+/g, '-');
   return (
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it scrolls, so it must be reached by keyboard
-    <div className="sg-table-scroll" role="region" aria-label={what ?? `Table of ${head.join(', ')}`} tabIndex={0}>
-      <table className="sg-table">
-        <thead>
-          <tr>
-            {head.map((one, column) => (
-              <th key={one} scope="col" data-align={column >= right ? 'right' : undefined}>
-                {one}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, line) => (
-            <tr key={line}>
-              {row.map((cell, column) => (
-                <td key={head[column]} data-align={column >= right ? 'right' : undefined}>
-                  {cell}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      plain
+      what={what}
+      columns={columns}
+      rows={rows}
+      rowKey={rowKey}
+      sort={orderOf(sort, table)}
+      onSort={(order) => void navigate({ to: '.', search: (now: { readonly sort?: string }) => ({ ...now, sort: withOrder(now.sort, table, order) }), replace: true })}
+      empty={<None>{none}</None>}
+    />
   );
+}
+
+/** A component, not an element: a table that turned into this one would be taken for a place to which the keyboard can go back. */
+function None({ children }: { readonly children: ReactNode }) {
+  return <div className="sg-body">{children}</div>;
 }

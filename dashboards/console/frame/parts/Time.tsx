@@ -1,4 +1,4 @@
-import { ago, exact, span } from '../format';
+import { ago, exact, lasting, span } from '../format';
 import { Store, useStore } from '../store';
 
 const now = new Store(Date.now());
@@ -19,6 +19,17 @@ export function Time({ at, never = 'never' }: { readonly at: string | null | und
   );
 }
 
+/** How long it has been so; since when exactly, on hover. */
+export function Lasting({ since }: { readonly since: string }) {
+  const clock = useNow();
+  const moment = Date.parse(since);
+  return (
+    <time dateTime={since} title={`since ${exact(moment)}`}>
+      {lasting(moment, clock)}
+    </time>
+  );
+}
+
 /** A moment as it is, for records. */
 export function Exact({ at }: { readonly at: string }) {
   const moment = Date.parse(at);
@@ -28,6 +39,15 @@ export function Exact({ at }: { readonly at: string }) {
       {exact(moment)}
     </time>
   );
+}
+
+/** Milliseconds since 1970 as a moment for files and orders; 0 is none. */
+export const moment = (ms: number): string | null => (ms > 0 ? new Date(ms).toISOString() : null);
+
+/** The same as it is shown. */
+export function Moment({ ms }: { readonly ms: number }) {
+  const at = moment(ms);
+  return at === null ? '–' : <Exact at={at} />;
 }
 
 /** An age in seconds. */

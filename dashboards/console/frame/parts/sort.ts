@@ -24,3 +24,16 @@ export function compare(a: Cell, b: Cell, down: boolean): number {
   const order = typeof a === 'number' && typeof b === 'number' ? a - b : words.compare(String(a), String(b));
   return down ? -order : order;
 }
+
+/** Of a page with several tables: the order of this one. In a URL: `table:name,other:-name`. */
+export const orderOf = (text: string | undefined, table: string): string | undefined =>
+  text
+    ?.split(',')
+    .find((one) => one.startsWith(`${table}:`))
+    ?.slice(table.length + 1);
+
+/** The same text with the order of this table, or without one. */
+export function withOrder(text: string | undefined, table: string, order: string | undefined): string | undefined {
+  const others = (text ?? '').split(',').filter((one) => one !== '' && !one.startsWith(`${table}:`));
+  return [...others, ...(order === undefined ? [] : [`${table}:${order}`])].join(',') || undefined;
+}

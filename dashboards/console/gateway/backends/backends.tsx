@@ -1,5 +1,4 @@
 import { Stack } from '@mantine/core';
-import { read } from '@frame/api';
 import { bytes, count, share } from '@frame/format';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty, Note } from '@frame/parts/Note';
@@ -8,13 +7,8 @@ import { State, Tag } from '@frame/parts/State';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 
-import { api, type Schemas } from '../api';
+import { type Backend, backendsQuery, EVERY_MS } from './data';
 import { backendsRoute } from './route';
-
-type Backend = Schemas['Backend'];
-
-/** Each question makes the gateway look at every storage, so it is asked at its own pace. */
-const EVERY_MS = 15_000;
 
 const KINDS: Readonly<Record<string, string>> = { directory: 'directory on this machine', s3: 'S3 service' };
 
@@ -22,11 +16,7 @@ const KINDS: Readonly<Record<string, string>> = { directory: 'directory on this 
 export function Backends() {
   const search = backendsRoute.useSearch();
   const navigate = backendsRoute.useNavigate();
-  const list = useQuery({
-    queryKey: ['backends'],
-    queryFn: ({ signal }) => read(api.GET('/api/v1/backends', { signal })),
-    refetchInterval: EVERY_MS,
-  });
+  const list = useQuery({ ...backendsQuery(), refetchInterval: EVERY_MS });
   const away = list.data?.backends.filter((one) => !one.reachable) ?? [];
   const columns: readonly Column<Backend>[] = [
     {
@@ -40,7 +30,7 @@ export function Backends() {
       ),
     },
     { id: 'state', head: 'State', value: (row) => (row.reachable ? 'answers' : 'does not answer'), cell: (row) => <State tone={row.reachable ? 'good' : 'bad'}>{row.reachable ? 'answers' : 'does not answer'}</State> },
-    { id: 'kind', head: 'Kind', value: (row) => row.kind, cell: (row) => KINDS[row.kind] ?? row.kind },
+    { id: 'kind', line: true, head: 'Kind', value: (row) => row.kind, cell: (row) => KINDS[row.kind] ?? row.kind },
     { id: 'endpoint', head: 'Address', clip: true, value: (row) => row.endpoint, cell: (row) => (row.endpoint ? <code title={row.endpoint}>{row.endpoint}</code> : '–') },
     { id: 'region', head: 'Region', value: (row) => row.region, cell: (row) => row.region ?? '–' },
     {

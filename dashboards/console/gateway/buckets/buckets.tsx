@@ -1,6 +1,5 @@
-import { Button, Switch, TextInput } from '@mantine/core';
+import { Button, Group, Switch, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
-import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Confirm } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
@@ -8,16 +7,15 @@ import { Empty } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 
 import { api } from '../api';
+import { nameColumn, stateColumns } from './columns';
+import { CreateBucket } from './create';
 import { type Bucket, bucketsQuery } from './data';
+import { RemoveBucket } from './remove';
 import { bucketsRoute } from './route';
 import { BucketSettings } from './settings';
-import { Because, Effective } from './why';
-
-const known = (value: number | null | undefined): string => (value === null || value === undefined ? 'not known' : count(value));
 
 /** The buckets: their switch, whether new objects are encrypted, and why. */
 export function Buckets() {
@@ -26,45 +24,36 @@ export function Buckets() {
   const list = useQuery({ ...bucketsQuery(), refetchInterval: useAskEvery() });
   const [turning, setTurning] = useState<Bucket | null>(null);
   const [setting, setSetting] = useState<Bucket | null>(null);
+  const [removing, setRemoving] = useState<Bucket | null>(null);
+  const [making, setMaking] = useState(false);
+  const make = <Button onClick={() => setMaking(true)}>New bucket</Button>;
   const rows = useMemo(() => list.data?.buckets.filter((bucket) => bucket.bucket.toLowerCase().includes(search.q?.toLowerCase() ?? '')), [list.data, search.q]);
   const columns: readonly Column<Bucket>[] = [
-    {
-      id: 'bucket',
-      head: 'Bucket',
-      value: (row) => row.bucket,
-      cell: (row) => (
-        <Link to="/objects" search={{ bucket: row.bucket }}>
-          {row.bucket}
-        </Link>
-      ),
-    },
+    nameColumn,
     {
       id: 'switch',
       head: 'Encryption',
       value: (row) => (row.encrypt ? 'on' : 'off'),
       cell: (row) => <Switch size="sm" checked={row.encrypt} aria-label={`Encryption of ${row.bucket}`} onChange={() => setTurning(row)} />,
     },
-    {
-      id: 'effective',
-      head: 'New objects',
-      value: (row) => (row.effective ? 'encrypted' : 'stored as they are'),
-      cell: (row) => <Effective of={row} />,
-    },
-    { id: 'because', head: 'Because of', value: (row) => row.because, cell: (row) => <Because of={row} /> },
-    { id: 'encrypted', head: 'Encrypted', hint: 'Objects known to be stored encrypted', align: 'right', value: (row) => row.objects_encrypted, cell: (row) => known(row.objects_encrypted) },
-    { id: 'plain', head: 'Plain', hint: 'Objects known to be stored as they are', align: 'right', value: (row) => row.objects_plain, cell: (row) => known(row.objects_plain) },
+    ...stateColumns,
     {
       id: 'actions',
       head: 'Change',
       cell: (row) => (
-        <Button size="compact-xs" variant="default" onClick={() => setSetting(row)}>
-          Settings<span className="sg-hidden"> of {row.bucket}</span>
-        </Button>
+        <Group gap={4} wrap="nowrap">
+          <Button size="compact-xs" variant="default" onClick={() => setSetting(row)}>
+            Settings<span className="sg-hidden"> of {row.bucket}</span>
+          </Button>
+          <Button size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setRemoving(row)}>
+            Remove<span className="sg-hidden"> {row.bucket}</span>
+          </Button>
+        </Group>
       ),
     },
   ];
   return (
-    <Page title="Buckets" lead="Where switch, policy and client disagree, encryption wins.">
+    <Page title="Buckets" lead="Where switch, policy and client disagree, encryption wins." actions={make}>
       <div className="sg-panel">
         <DataTable
           what="buckets"
@@ -77,13 +66,19 @@ export function Buckets() {
           onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
           tools={<TextInput label="Bucket" w={220} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}
           empty={
-            <Empty title={search.q === undefined ? 'There is no bucket' : 'No bucket is called that'}>
-              {search.q === undefined ? 'An S3 client makes one: aws s3 mb s3://NAME --endpoint-url this gateway’s S3 address.' : 'Take the filter out to see all buckets.'}
-            </Empty>
+            search.q === undefined ? (
+              <Empty title="There is no bucket" action={make}>
+                Objects lie in buckets: make the first one, here or with any S3 client.
+              </Empty>
+            ) : (
+              <Empty title="No bucket is called that">Take the filter out to see all buckets.</Empty>
+            )
           }
         />
       </div>
       {turning && <Turn bucket={turning} onClose={() => setTurning(null)} />}
+      {making && <CreateBucket onClose={() => setMaking(false)} />}
+      {removing && <RemoveBucket bucket={removing} onClose={() => setRemoving(null)} />}
       {setting && <BucketSettings bucket={setting} onClose={() => setSetting(null)} />}
     </Page>
   );

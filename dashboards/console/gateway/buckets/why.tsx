@@ -6,10 +6,8 @@ import type { Bucket } from './data';
 
 /** What becomes of new objects. */
 export function Effective({ of }: { readonly of: Bucket }) {
-  // A policy may ask for a part of the bucket only; switch and floor ask for all of it.
-  const whole = of.encrypt || of.because.split(', ').some((reason) => reason === 'floor');
   if (!of.effective) return <State tone="idle">stored as they are</State>;
-  return <State tone="good">{whole ? 'encrypted' : 'encrypted where a policy says so'}</State>;
+  return <State tone="good">{of.encrypting ? 'encrypted' : 'encrypted where a policy says so'}</State>;
 }
 
 /** What asks for encryption, for whoever does not know the interface's words. */

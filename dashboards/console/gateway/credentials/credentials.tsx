@@ -1,14 +1,13 @@
 import { Button, Group, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
 import { useAskEvery } from '@frame/live';
-import { Confirm } from '@frame/parts/Confirm';
+import { AskFirst } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
 import { Empty } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
-import { tell } from '@frame/tell';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 
 import { api } from '../api';
@@ -17,6 +16,17 @@ import { CredentialForm } from './form';
 import { credentialsRoute } from './route';
 
 type Open = { readonly is: 'add' } | { readonly is: 'change' | 'remove'; readonly credential: Credential };
+
+const IDENTITIES: Column<Credential> = {
+  id: 'identities',
+  head: 'At storages',
+  hint: 'By which key its requests are made there; elsewhere by the gateway’s own',
+  value: (row) => Object.entries(row.identities).map(([backend, key]) => `${backend}: ${key}`).join('; '),
+  cell: (row) => {
+    const all = Object.entries(row.identities);
+    return all.length === 0 ? 'as the gateway' : all.map(([backend, key]) => <div key={backend}>{backend}: <code>{key}</code></div>);
+  },
+};
 
 /** What S3 clients sign their requests with. */
 export function Credentials() {
@@ -49,6 +59,7 @@ export function Credentials() {
       value: (row) => row.grants.map(told).join('; '),
       cell: (row) => (row.grants.length === 0 ? 'nothing' : row.grants.map((grant) => <div key={told(grant)}>{told(grant)}</div>)),
     },
+    ...(list.data?.credentials.some((one) => Object.keys(one.identities).length > 0) ? [IDENTITIES] : []),
     { id: 'created', head: 'Made', value: (row) => row.created, cell: (row) => <Time at={row.created} /> },
     {
       id: 'actions',
@@ -97,17 +108,8 @@ export function Credentials() {
 }
 
 function Remove({ of, onClose }: { readonly of: Credential; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const removing = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/credentials/{access_key}', { params: { path: { access_key: of.access_key } } })),
-    onSuccess: async () => {
-      tell.done(`${of.name} is removed`);
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['group'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title={`Remove ${of.name}?`}
       impact={
         <>
@@ -117,9 +119,9 @@ function Remove({ of, onClose }: { readonly of: Credential; readonly onClose: ()
       word={of.access_key}
       verb="Remove"
       danger
-      busy={removing.isPending}
-      error={removing.error}
-      onConfirm={() => removing.mutate()}
+      act={() => read(api.DELETE('/api/v1/credentials/{access_key}', { params: { path: { access_key: of.access_key } } }))}
+      done={`${of.name} is removed`}
+      stale={['group']}
       onClose={onClose}
     />
   );

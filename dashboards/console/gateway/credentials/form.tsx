@@ -7,8 +7,9 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 
 import { api, type Schemas } from '../api';
-import { type Credential, type Grant, lacks } from './data';
+import { changed, type Credential, type Grant, identitiesOf, lacking, lacks } from './data';
 import { Grants } from './grants';
+import { Identities } from './identities';
 
 interface Props {
   /** Absent: a new one. */
@@ -21,12 +22,14 @@ export function CredentialForm({ of, onClose }: Props) {
   const [name, setName] = useState(of?.name ?? '');
   const [admin, setAdmin] = useState(of?.admin ?? false);
   const [grants, setGrants] = useState<readonly Grant[]>(of?.grants ?? [{ buckets: [], actions: ['read', 'list', 'write'] }]);
+  const [identities, setIdentities] = useState(identitiesOf(of));
   const [tried, setTried] = useState(false);
   const [made, setMade] = useState<Schemas['MadeCredential'] | null>(null);
   const queries = useQueryClient();
   const saving = useMutation({
     mutationFn: async () => {
-      const body = { name: name.trim(), admin, grants: [...grants] };
+      const anew = changed(identities, of);
+      const body = { name: name.trim(), admin, grants: [...grants], ...(anew && { identities: anew }) };
       if (of) await read(api.PUT('/api/v1/credentials/{access_key}', { params: { path: { access_key: of.access_key } }, body }));
       else setMade(await read(api.POST('/api/v1/credentials', { body })));
     },
@@ -39,11 +42,12 @@ export function CredentialForm({ of, onClose }: Props) {
     },
   });
   const wrong = lacks(grants);
+  const open = lacking(identities, of);
   const nameless = name.trim() === '';
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     setTried(true);
-    if (!nameless && Object.keys(wrong).length === 0) saving.mutate();
+    if (!nameless && Object.keys({ ...wrong, ...open }).length === 0) saving.mutate();
   };
   if (made) return <Made of={made} onClose={onClose} />;
   return (
@@ -52,6 +56,7 @@ export function CredentialForm({ of, onClose }: Props) {
         <Stack gap="sm">
           <TextInput label="Name" description="Whose it is, or what for" required data-autofocus autoComplete="off" value={name} error={tried && nameless ? 'It needs a name' : undefined} onChange={(event) => setName(event.currentTarget.value)} />
           <Grants grants={grants} wrong={tried ? wrong : {}} onChange={setGrants} />
+          <Identities of={of} identities={identities} wrong={tried ? open : {}} onChange={setIdentities} />
           <Switch label="Administrator" description="Beyond its grants. A group keeps at least one credential that is." checked={admin} onChange={(event) => setAdmin(event.currentTarget.checked)} />
           {saving.isError && <Failure error={saving.error} />}
           <Group justify="flex-end" gap="xs">

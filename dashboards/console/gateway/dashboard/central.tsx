@@ -3,7 +3,7 @@ import { bytes, count, span } from '@frame/format';
 import { Note } from '@frame/parts/Note';
 import { Pairs, Panel } from '@frame/parts/Page';
 import { Labels, State } from '@frame/parts/State';
-import { Time } from '@frame/parts/Time';
+import { Lasting, Time } from '@frame/parts/Time';
 
 import type { Schemas } from '../api';
 
@@ -54,7 +54,8 @@ export function CentralLink({ of }: { readonly of: Schemas['Status'] }) {
               'Connection',
               <State key="connection" tone={of.connected ? 'good' : 'warn'}>
                 <span>
-                  {of.connected ? 'connected' : 'not connected; it works on by the last policies'}, since <Time at={moment(of.since_ms)} />
+                  {of.connected ? 'connected' : 'not connected'} <Lasting since={new Date(of.since_ms).toISOString()} />
+                  {!of.connected && '; it works on by the last policies'}
                 </span>
               </State>,
             ],

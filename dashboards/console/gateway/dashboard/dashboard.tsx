@@ -8,10 +8,9 @@ import { CentralLink } from './central';
 import { overviewQuery } from './data';
 import { Graphs } from './graphs';
 import { Outcomes } from './outcomes';
-import { dashboardRoute, type Range, RANGES } from './route';
+import { dashboardRoute, NAMES, type Range, RANGES } from './route';
 import { Tiles } from './tiles';
 
-const NAMES: Readonly<Record<Range, string>> = { '5m': 'Last 5 minutes', '15m': 'Last 15 minutes', '30m': 'Last 30 minutes', '1h': 'Last hour' };
 const ALL = Object.keys(RANGES) as Range[];
 
 /** What a part of the gateway is called where something is wrong with it. */
@@ -61,7 +60,7 @@ export function Dashboard() {
                 </Note>
               )}
               {now.troubles.map((trouble) => (
-                <Note key={`${trouble.part}${trouble.message}`} tone="bad" title={PARTS[trouble.part] ?? trouble.part}>
+                <Note key={`${trouble.part}${trouble.message}`} tone="bad" title={PARTS[trouble.part] ?? trouble.part.replace(/^kms /, 'KMS ')}>
                   {trouble.message}
                 </Note>
               ))}

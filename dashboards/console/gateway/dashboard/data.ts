@@ -15,7 +15,7 @@ export const overviewQuery = () =>
     refetchInterval: EVERY_MS,
   });
 
-/** What was counted in the last minutes, by ten seconds. */
+/** What was counted in the last minutes: by ten seconds up to an hour, by five minutes beyond. */
 export const seriesQuery = (minutes: number) =>
   queryOptions({
     queryKey: ['series', minutes],

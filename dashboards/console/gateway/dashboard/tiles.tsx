@@ -1,7 +1,7 @@
-import { bytes, count, share } from '@frame/format';
+import { bytes, count, plural, share } from '@frame/format';
 import { State } from '@frame/parts/State';
 import { Tile } from '@frame/parts/Tile';
-import { Time } from '@frame/parts/Time';
+import { Lasting } from '@frame/parts/Time';
 import { Link } from '@tanstack/react-router';
 
 import type { Schemas } from '../api';
@@ -60,10 +60,10 @@ export function Tiles({ of }: { readonly of: Schemas['Overview'] }) {
           <>
             <State tone={central.connected ? 'good' : 'warn'}>
               <span>
-                since <Time at={new Date(central.since_ms).toISOString()} />
+                <Lasting since={new Date(central.since_ms).toISOString()} />
               </span>
             </State>
-            <span>{count(central.reports_waiting)} reports waiting</span>
+            <span>{plural(central.reports_waiting, 'report')} waiting</span>
           </>
         ) : (
           <span>It works by its switches and floor</span>

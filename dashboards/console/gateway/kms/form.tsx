@@ -1,15 +1,15 @@
 import { Button, FileInput, Group, Modal, PasswordInput, SegmentedControl, Select, Stack, Switch, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
-import { CopyText } from '@frame/parts/Copy';
 import { Failure, Note } from '@frame/parts/Note';
 import { Problem } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 
-import { api } from '../api';
-import { Backup } from './backup';
+import { api, type Schemas } from '../api';
+import { Keep, saveCopy } from './copies';
 import type { Kms } from './data';
+import { isGood, NO_PASSPHRASE, PassphraseTwice } from './passphrase';
 
 const SIZES = [
   { value: '3072', label: '3,072 bits' },
@@ -34,21 +34,26 @@ export function KeyForm({ rotate, active, onClose }: Props) {
   const [bits, setBits] = useState<string>('4096');
   const [activate, setActivate] = useState(active === undefined);
   const [replace, setReplace] = useState(false);
-  const [made, setMade] = useState<Kms | null>(null);
+  const [copying, setCopying] = useState(true);
+  const [copyPassphrase, setCopyPassphrase] = useState(NO_PASSPHRASE);
+  const [made, setMade] = useState<Schemas['MadeKms'] | null>(null);
   const queries = useQueryClient();
   const saving = useMutation({
-    mutationFn: async () => {
+    mutationFn: async (): Promise<Kms | Schemas['MadeKms']> => {
       const pem = from === 'file' ? ((await file?.text()) ?? '') : undefined;
       const secret = passphrase === '' ? undefined : passphrase;
+      const copyUnder = copying ? copyPassphrase.first : undefined;
       if (rotate !== undefined) {
-        const body = pem === undefined ? { generate: Number(bits) } : { pem, passphrase: secret };
+        const body = pem === undefined ? { generate: Number(bits), copy_passphrase: copyUnder } : { pem, passphrase: secret };
         return read(api.POST('/api/v1/kms/{id}/rotate', { params: { path: { id: rotate.id } }, body }));
       }
-      if (pem === undefined) return read(api.POST('/api/v1/kms/generate', { body: { id: id.trim(), bits: Number(bits), activate } }));
+      if (pem === undefined) return read(api.POST('/api/v1/kms/generate', { body: { id: id.trim(), bits: Number(bits), activate, copy_passphrase: copyUnder } }));
       return read(api.POST('/api/v1/kms', { body: { id: id.trim(), provider: 'rsa', pem, passphrase: secret, activate, replace_key: replace } }));
     },
     onSuccess: async (kms) => {
-      if (from === 'make') {
+      if ('copy' in kms && kms.copy) {
+        saveCopy(kms.id, kms.copy);
+        setCopyPassphrase(NO_PASSPHRASE);
         setMade(kms);
       } else {
         tell.done(rotate === undefined ? `${kms.id} is added` : `${kms.id} has a newer key`);
@@ -57,12 +62,13 @@ export function KeyForm({ rotate, active, onClose }: Props) {
       await queries.invalidateQueries({ queryKey: ['group'] });
     },
   });
-  const ready = (rotate !== undefined || id.trim() !== '') && (from === 'make' || file !== null);
+  const ready = (rotate !== undefined || id.trim() !== '') && (from === 'make' ? !copying || isGood(copyPassphrase) : file !== null);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (ready) saving.mutate();
   };
-  if (made) return <Backup of={made} onClose={onClose} />;
+  const newest = made?.keys.find((key) => key.key === made.copy?.key);
+  if (made?.copy && newest) return <Keep of={{ kms: made.id, version: newest }} copy={made.copy} onClose={onClose} />;
   // Objects are known under the same ID and another key: the service says so, and takes it if that is meant.
   const other = rotate === undefined && from === 'file' && saving.error instanceof Problem && 'known_objects' in saving.error.more;
   return (
@@ -91,17 +97,26 @@ export function KeyForm({ rotate, active, onClose }: Props) {
                 description="Where the file is encrypted"
                 autoComplete="off"
                 value={passphrase}
-                visibilityToggleButtonProps={{ 'aria-label': 'Show the passphrase' }}
+                visibilityToggleButtonProps={{ tabIndex: 0, 'aria-label': 'Show the passphrase' }}
                 onChange={(event) => setPassphrase(event.currentTarget.value)}
               />
             </>
           ) : (
             <>
               <Select label="Length" allowDeselect={false} value={bits} data={SIZES} onChange={(value) => setBits(value ?? '4096')} />
-              <Note tone="warn">
-                <p>A key that is made here never leaves the gateways: you get no copy of it. It is kept sealed in their storage, and backed up with that. To have a copy of your own, make the key yourself, with a passphrase, and upload it:</p>
-                <CopyText value={`openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:${bits} -aes-256-cbc -out kms.pem`} what="the command that makes a key" />
-              </Note>
+              <Switch
+                label="Download a copy of the key"
+                description="As a PEM file, encrypted under a passphrase: it reads what is encrypted under the key when the gateways are lost."
+                checked={copying}
+                onChange={(event) => setCopying(event.currentTarget.checked)}
+              />
+              {copying ? (
+                <PassphraseTwice value={copyPassphrase} onChange={setCopyPassphrase} />
+              ) : (
+                <Note tone="warn" title="The key will exist here only">
+                  It is kept sealed in the storage. If that, or the sealing key of the gateways, is lost, what was encrypted under it cannot be read by anybody. You are reminded of it until a copy is kept.
+                </Note>
+              )}
             </>
           )}
           {rotate === undefined && (

@@ -2,7 +2,9 @@ import { Button, Group, Stack } from '@mantine/core';
 import { read } from '@frame/api';
 import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
-import { Confirm } from '@frame/parts/Confirm';
+import { AskFirst } from '@frame/parts/Confirm';
+import { CopyButton } from '@frame/parts/Copy';
+import type { Column } from '@frame/parts/DataTable';
 import { Empty, Note, Shown } from '@frame/parts/Note';
 import { Page, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
@@ -10,10 +12,11 @@ import { State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
 import { explain } from '@frame/problem';
 import { tell } from '@frame/tell';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 
 import { api } from '../api';
+import { alone, Kept, Take } from './copies';
 import { type Kms as One, kmsQuery } from './data';
 import { KeyForm } from './form';
 import { Remove, RemoveVersion } from './remove';
@@ -21,7 +24,65 @@ import { Remove, RemoveVersion } from './remove';
 type Open =
   | { readonly is: 'add' }
   | { readonly is: 'rotate' | 'activate' | 'remove'; readonly kms: One }
-  | { readonly is: 'version'; readonly kms: One; readonly version: One['keys'][number] };
+  | { readonly is: 'version' | 'copy' | 'kept'; readonly kms: One; readonly version: Key };
+
+type Key = One['keys'][number];
+
+/** Where else the key is, in words. */
+const backup = (key: Key): string => (!key.made_here ? 'the file that was uploaded' : key.backup ? `done ${key.backup.at} by ${key.backup.by}` : 'none is recorded');
+
+const columnsOf = (kms: One, open: (what: Open) => void): readonly Column<Key>[] => [
+  {
+    id: 'number',
+    head: 'Version',
+    value: (key) => key.number,
+    cell: (key) => (
+      <Group gap={6} wrap="nowrap">
+        {key.number} {key.active && <Tag tone="accent">newest</Tag>}
+      </Group>
+    ),
+  },
+  {
+    id: 'key',
+    head: 'Key',
+    value: (key) => key.key,
+    cell: (key) => (
+      <div className="sg-copy" title={key.key}>
+        <code>{key.key.slice(0, 23)}…</code>
+        <CopyButton value={key.key} what={`the fingerprint of version ${key.number} of ${kms.id}`} />
+      </div>
+    ),
+  },
+  { id: 'bits', head: 'Length', value: (key) => key.bits, cell: (key) => `${count(key.bits)}\u00a0bits` },
+  { id: 'added', head: 'Added', value: (key) => key.added, cell: (key) => <Time at={key.added} /> },
+  { id: 'backup', head: 'Backup', value: backup, cell: (key) => <CopyState of={key} /> },
+  {
+    id: 'actions',
+    head: 'Change',
+    cell: (key) => (
+      <Group gap={6} wrap="nowrap">
+        {key.made_here && (
+          <Button size="compact-xs" variant="default" onClick={() => open({ is: 'copy', kms, version: key })}>
+            Download a copy
+            <Of kms={kms} version={key} />
+          </Button>
+        )}
+        {key.made_here && !key.backup && (
+          <Button size="compact-xs" variant="default" onClick={() => open({ is: 'kept', kms, version: key })}>
+            Backup is done
+            <Of kms={kms} version={key} />
+          </Button>
+        )}
+        {!key.active && (
+          <Button size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => open({ is: 'version', kms, version: key })}>
+            Remove
+            <Of kms={kms} version={key} />
+          </Button>
+        )}
+      </Group>
+    ),
+  },
+];
 
 /** Where the group's key encryption keys come from. */
 export function Kms() {
@@ -35,11 +96,7 @@ export function Kms() {
       <Shown of={list} what="KMS">
         {({ kms: all }) => (
           <Stack gap="sm">
-            {all.length > 0 && (
-              <Note tone="warn" title="Keep your own copy of each key">
-                Without its key, what was encrypted under it cannot be read by anybody. The gateway keeps the key sealed and never shows it again: keep the file that you uploaded. A key that was made in place is backed up with the system bucket and the sealing key of the gateways.
-              </Note>
-            )}
+            {all.length > 0 && <Reminder of={all} />}
             {all.length === 0 && (
               <div className="sg-panel">
                 <Empty title="There is no KMS" action={add}>
@@ -74,30 +131,7 @@ export function Kms() {
                   {kms.active && <Tag tone="accent">active: new objects are encrypted under it</Tag>} <Tag>{kms.provider.toUpperCase()}</Tag>
                   {kms.known_objects === null || kms.known_objects === undefined ? <span>How many objects need it is not known.</span> : <span>{count(kms.known_objects)} objects are known to need it.</span>}
                 </Group>
-                <Small
-                  what={`Keys of ${kms.id}`}
-                  head={['Version', 'Key', 'Length', 'Added', 'Change']}
-                  none="It has no key."
-                  rows={kms.keys.map((key) => [
-                    <>
-                      {key.number} {key.active && <Tag tone="accent">newest</Tag>}
-                    </>,
-                    <code key="key">{key.key}</code>,
-                    `${count(key.bits)} bits`,
-                    <Time key="added" at={key.added} />,
-                    key.active ? (
-                      ''
-                    ) : (
-                      <Button key="remove" size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setOpen({ is: 'version', kms, version: key })}>
-                        Remove
-                        <span className="sg-hidden">
-                          {' '}
-                          version {key.number} of {kms.id}
-                        </span>
-                      </Button>
-                    ),
-                  ])}
-                />
+                <Small what={`keys of ${kms.id}`} columns={columnsOf(kms, setOpen)} rows={kms.keys} rowKey={(key) => String(key.number)} none="It has no key." />
               </Panel>
             ))}
           </Stack>
@@ -107,31 +141,60 @@ export function Kms() {
       {open?.is === 'rotate' && <KeyForm rotate={open.kms} active={active} onClose={shut} />}
       {open?.is === 'activate' && <Activate kms={open.kms} onClose={shut} />}
       {open?.is === 'remove' && <Remove kms={open.kms} onClose={shut} />}
+      {open?.is === 'copy' && <Take of={{ kms: open.kms.id, version: open.version }} onClose={shut} />}
+      {open?.is === 'kept' && <Kept of={{ kms: open.kms.id, version: open.version }} onClose={shut} />}
       {open?.is === 'version' && <RemoveVersion kms={open.kms} version={open.version} onClose={shut} />}
     </Page>
   );
 }
 
 function Activate({ kms, onClose }: { readonly kms: One; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const activating = useMutation({
-    mutationFn: () => read(api.POST('/api/v1/kms/{id}/activate', { params: { path: { id: kms.id } } })),
-    onSuccess: async () => {
-      tell.done(`${kms.id} is active`);
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['group'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title={`Activate ${kms.id}?`}
       impact="New objects are encrypted under it, at every gateway of the group. What is stored stays under the KMS that it was encrypted under, and needs it still."
       verb="Activate"
-      busy={activating.isPending}
-      error={activating.error}
-      onConfirm={() => activating.mutate()}
+      act={() => read(api.POST('/api/v1/kms/{id}/activate', { params: { path: { id: kms.id } } }))}
+      done={`${kms.id} is active`}
+      stale={['group']}
       onClose={onClose}
     />
+  );
+}
+
+/** What is to be done so that no key can be lost. */
+function Reminder({ of }: { readonly of: readonly One[] }) {
+  const without = of.flatMap((kms) => alone(kms).map((key) => `version ${key.number} of ${kms.id}`));
+  if (without.length === 0) {
+    return <Note title="Keep a copy of each key">Without its key, what was encrypted under it cannot be read by anybody. Of a key that was uploaded, keep the file that it came from; of one that was made in place, the copy that was downloaded.</Note>;
+  }
+  return (
+    <Note tone="warn" title={without.length === 1 ? 'A key exists here only, as far as is known' : `${count(without.length)} keys exist here only, as far as is known`}>
+      <p>If one is lost, what was encrypted under it cannot be read by anybody. Download a copy, keep it elsewhere, and say so with “Backup is done”: {without.join(', ')}.</p>
+    </Note>
+  );
+}
+
+/** For whoever does not see in which row a button is. */
+function Of({ kms, version }: { readonly kms: One; readonly version: Key }) {
+  return (
+    <span className="sg-hidden">
+      {' '}
+      of version {version.number} of {kms.id}
+    </span>
+  );
+}
+
+/** Where else the key is. */
+function CopyState({ of }: { readonly of: Key }) {
+  if (!of.made_here) return <>the file that was uploaded</>;
+  if (!of.backup) return <State tone="warn">none is recorded</State>;
+  return (
+    <State tone="good">
+      <span>
+        done <Time at={of.backup.at} /> by {of.backup.by}
+      </span>
+    </State>
   );
 }
 

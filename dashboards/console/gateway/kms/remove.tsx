@@ -1,34 +1,23 @@
 import { read } from '@frame/api';
 import { count } from '@frame/format';
-import { Confirm } from '@frame/parts/Confirm';
-import { tell } from '@frame/tell';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { AskFirst } from '@frame/parts/Confirm';
 
 import { api, type Schemas } from '../api';
 import type { Kms } from './data';
 
 /** Asks before a KMS is removed with all its keys. */
 export function Remove({ kms, onClose }: { readonly kms: Kms; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const removing = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/kms/{id}', { params: { path: { id: kms.id }, query: { confirm: kms.id } } })),
-    onSuccess: async () => {
-      tell.done(`${kms.id} is removed`);
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['group'] });
-    },
-  });
   const known = kms.known_objects === null || kms.known_objects === undefined ? 'An unknown number of objects needs' : `${count(kms.known_objects)} objects are known to need`;
   return (
-    <Confirm
+    <AskFirst
       title={`Remove ${kms.id}?`}
       impact={`${known} it, and there may be others. None of them can be read without it, until it is added again from your own copy of the key. A key that was made in place is gone with it.${kms.active ? ' It is the active one: after that, nothing can be encrypted, and writes that must be are refused.' : ''}`}
       word={kms.id}
       verb="Remove"
       danger
-      busy={removing.isPending}
-      error={removing.error}
-      onConfirm={() => removing.mutate()}
+      act={() => read(api.DELETE('/api/v1/kms/{id}', { params: { path: { id: kms.id }, query: { confirm: kms.id } } }))}
+      done={`${kms.id} is removed`}
+      stale={['group']}
       onClose={onClose}
     />
   );
@@ -36,17 +25,8 @@ export function Remove({ kms, onClose }: { readonly kms: Kms; readonly onClose: 
 
 /** Asks before one version of a KMS's key is removed. */
 export function RemoveVersion({ kms, version, onClose }: { readonly kms: Kms; readonly version: Schemas['Key']; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const removing = useMutation({
-    mutationFn: () => read(api.DELETE('/api/v1/kms/{id}/keys/{number}', { params: { path: { id: kms.id, number: version.number }, query: { confirm: version.key } } })),
-    onSuccess: async () => {
-      tell.done(`Version ${version.number} of ${kms.id} is removed`);
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['group'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title={`Remove version ${version.number} of ${kms.id}?`}
       impact={
         <>
@@ -56,9 +36,9 @@ export function RemoveVersion({ kms, version, onClose }: { readonly kms: Kms; re
       word={`${kms.id} ${version.number}`}
       verb="Remove"
       danger
-      busy={removing.isPending}
-      error={removing.error}
-      onConfirm={() => removing.mutate()}
+      act={() => read(api.DELETE('/api/v1/kms/{id}/keys/{number}', { params: { path: { id: kms.id, number: version.number }, query: { confirm: version.key } } }))}
+      done={`Version ${version.number} of ${kms.id} is removed`}
+      stale={['group']}
       onClose={onClose}
     />
   );

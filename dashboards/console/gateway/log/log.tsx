@@ -88,7 +88,7 @@ export function Log() {
     { id: 'target', head: 'Part', value: (row) => row.target, cell: (row) => <code>{row.target}</code> },
   ];
   return (
-    <Page title="Log" lead={`The newest ${MOST.toLocaleString('en-US')} lines of this gateway, from its memory. The whole log goes to its standard output; names of objects stand there as digests.`}>
+    <Page title="Log" lead={`The newest ${MOST.toLocaleString('en-US')} lines of this gateway, from its memory. The whole log goes to its standard error; names of objects stand there as digests.`}>
       <div className="sg-panel">
         <DataTable
           what="lines of the log"

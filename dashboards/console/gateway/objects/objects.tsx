@@ -15,6 +15,7 @@ import { type DragEvent, type ReactNode, type SyntheticEvent, useEffect, useMemo
 
 import { bucketsQuery } from '../buckets/data';
 import { Because, Effective } from '../buckets/why';
+import { ChooseBucket } from './choose';
 import { download, type Entry, everything, listQuery, nameOf, type Place } from './data';
 import { type Chosen, chosen, dropped } from './dropped';
 import { Remove } from './remove';
@@ -52,25 +53,14 @@ export function Objects() {
             New objects in {found.bucket}: <Effective of={found} />, because of: <Because of={found} />.
           </>
         ) : (
-          'What lies in the buckets, as clients see it.'
+          'Choose a bucket to see what lies in it, as clients do.'
         )
       }
     >
       <Stack gap="sm">
         <Uploads />
         {bucket === undefined ? (
-          <div className="sg-panel">
-            <div className="sg-table-tools">{choose}</div>
-            {buckets.isError && buckets.data === undefined ? (
-              <div className="sg-body">
-                <Failure error={buckets.error} again={() => void buckets.refetch()} />
-              </div>
-            ) : (
-              <Empty title={buckets.data?.buckets.length === 0 ? 'There is no bucket' : 'Which bucket?'}>
-                {buckets.data?.buckets.length === 0 ? 'An S3 client makes one: aws s3 mb s3://NAME --endpoint-url this gateway’s S3 address.' : 'Choose a bucket to see what lies in it.'}
-              </Empty>
-            )}
-          </div>
+          <ChooseBucket />
         ) : (
           <Folder key={bucket} place={{ bucket, prefix: search.prefix ?? '', flat: search.flat === true }} choose={choose} />
         )}
@@ -216,6 +206,9 @@ function Way({ place }: { readonly place: Place }) {
   return (
     <nav aria-label="Folder">
       <ol className="sg-folder">
+        <li>
+          <Link to="/objects">All buckets</Link>
+        </li>
         <li>{parts.length === 0 ? <strong>{place.bucket}</strong> : <Link to="/objects" search={{ bucket: place.bucket }}>{place.bucket}</Link>}</li>
         {parts.map((part, index) => {
           const prefix = `${parts.slice(0, index + 1).join('/')}/`;

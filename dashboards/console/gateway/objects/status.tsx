@@ -31,7 +31,7 @@ export function ObjectStatus({ bucket, of: key, onClose }: Props) {
   const [removing, setRemoving] = useState(false);
   const getting = useMutation({ mutationFn: () => download(bucket, key, status.data?.size) });
   return (
-    <Drawer opened onClose={onClose} position="right" size={480} title={nameOf(key)} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Drawer opened onClose={onClose} closeOnEscape={!removing} position="right" size={480} title={nameOf(key)} closeButtonProps={{ 'aria-label': 'Close' }}>
       <Stack gap="md">
         <Shown of={status} what="the object" lines={10}>
           {(now) => (

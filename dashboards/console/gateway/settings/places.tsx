@@ -1,6 +1,7 @@
 import { Button, Group, Modal, Stack, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
-import { Confirm } from '@frame/parts/Confirm';
+import { AskFirst } from '@frame/parts/Confirm';
+import type { Column } from '@frame/parts/DataTable';
 import { Failure } from '@frame/parts/Note';
 import { Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
@@ -11,7 +12,7 @@ import { type SyntheticEvent, useState } from 'react';
 import { api } from '../api';
 import type { FormerPlace } from './data';
 
-const at = (bucket: string, prefix: string) => <code>{`${bucket}/${prefix}`}</code>;
+const place = (id: string, head: string, of: (row: FormerPlace) => string): Column<FormerPlace> => ({ id, head, value: of, cell: (row) => <code>{of(row)}</code> });
 
 const save = (places: readonly FormerPlace[]) => read(api.PUT('/api/v1/settings/former-places', { body: [...places] }));
 
@@ -19,6 +20,23 @@ const save = (places: readonly FormerPlace[]) => read(api.PUT('/api/v1/settings/
 export function FormerPlaces({ places }: { readonly places: readonly FormerPlace[] }) {
   const [adding, setAdding] = useState(false);
   const [removing, setRemoving] = useState<FormerPlace | null>(null);
+  const columns = [
+    place('now', 'Where objects are', (row) => `${row.bucket}/${row.prefix}`),
+    place('former', 'Where they were encrypted', (row) => `${row.former_bucket}/${row.former_prefix}`),
+    {
+      id: 'actions',
+      head: 'Change',
+      cell: (row: FormerPlace) => (
+        <Button size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setRemoving(row)}>
+          Remove
+          <span className="sg-hidden">
+            {' '}
+            {row.bucket}/{row.prefix}
+          </span>
+        </Button>
+      ),
+    },
+  ];
   return (
     <Panel
       title="Former places"
@@ -32,21 +50,7 @@ export function FormerPlaces({ places }: { readonly places: readonly FormerPlace
       <div className="sg-body" style={{ color: 'var(--sg-quiet)', paddingBottom: 0 }}>
         An encrypted object is sealed to its bucket and key, so that nobody can pass one off for another. One that was copied past the gateways, by replication or from a restored copy, can be read only if its former place is told here.
       </div>
-      <Small
-        head={['Where objects are', 'Where they were encrypted', 'Change']}
-        none="None: every object lies where it was encrypted."
-        rows={places.map((place) => [
-          at(place.bucket, place.prefix),
-          at(place.former_bucket, place.former_prefix),
-          <Button key="remove" size="compact-xs" variant="default" c="var(--sg-bad)" onClick={() => setRemoving(place)}>
-            Remove
-            <span className="sg-hidden">
-              {' '}
-              {place.bucket}/{place.prefix}
-            </span>
-          </Button>,
-        ])}
-      />
+      <Small what="former places" columns={columns} rows={places} rowKey={(row) => JSON.stringify(row)} none="None: every object lies where it was encrypted." />
       {adding && <Add places={places} onClose={() => setAdding(false)} />}
       {removing && <Remove place={removing} places={places} onClose={() => setRemoving(null)} />}
     </Panel>
@@ -99,25 +103,16 @@ function Add({ places, onClose }: { readonly places: readonly FormerPlace[]; rea
 }
 
 function Remove({ place, places, onClose }: { readonly place: FormerPlace; readonly places: readonly FormerPlace[]; readonly onClose: () => void }) {
-  const queries = useQueryClient();
-  const removing = useMutation({
-    mutationFn: () => save(places.filter((one) => JSON.stringify(one) !== JSON.stringify(place))),
-    onSuccess: async () => {
-      tell.done('The former place is removed');
-      onClose();
-      await queries.invalidateQueries({ queryKey: ['group'] });
-    },
-  });
   return (
-    <Confirm
+    <AskFirst
       title="Remove the former place?"
       impact={`Objects below ${place.bucket}/${place.prefix} that were encrypted in ${place.former_bucket} cannot be read any more, until it is added again. Nothing of them is changed.`}
       word={place.bucket}
       verb="Remove"
       danger
-      busy={removing.isPending}
-      error={removing.error}
-      onConfirm={() => removing.mutate()}
+      act={() => save(places.filter((one) => JSON.stringify(one) !== JSON.stringify(place)))}
+      done="The former place is removed"
+      stale={['group']}
       onClose={onClose}
     />
   );

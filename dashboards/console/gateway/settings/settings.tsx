@@ -1,6 +1,7 @@
 import { Stack } from '@mantine/core';
 import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
+import type { Column } from '@frame/parts/DataTable';
 import { Shown } from '@frame/parts/Note';
 import { Page, Pairs, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
@@ -8,9 +9,16 @@ import { State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
 import { useQuery } from '@tanstack/react-query';
 
+import type { Schemas } from '../api';
 import { infoQuery, settingsQuery } from './data';
 import { Floor } from './floor';
 import { FormerPlaces } from './places';
+
+const MAPPINGS: readonly Column<Schemas['Mapped']>[] = [
+  { id: 'bucket', head: 'Bucket', value: (row) => row.bucket, cell: (row) => row.bucket },
+  { id: 'backend', head: 'Backend', value: (row) => row.backend, cell: (row) => row.backend },
+  { id: 'there', head: 'Its name there', value: (row) => row.backing_bucket, cell: (row) => row.backing_bucket },
+];
 
 /** What concerns the group as a whole, and what this gateway is. */
 export function Settings() {
@@ -27,9 +35,11 @@ export function Settings() {
               <FormerPlaces places={now.former_places} />
               <Panel title="Mapped buckets" flush>
                 <Small
-                  head={['Bucket', 'Backend', 'Its name there']}
+                  what="mapped buckets"
+                  columns={MAPPINGS}
+                  rows={now.mappings}
+                  rowKey={(row) => row.bucket}
                   none="No bucket is mapped: each lies under its own name in the home backend."
-                  rows={now.mappings.map((one) => [one.bucket, one.backend, one.backing_bucket])}
                 />
               </Panel>
             </>
