@@ -7,6 +7,7 @@
 //!    │ .kill(child)      -9, and wait until it is there again        .rest(…), .scrape(…)   plain HTTP
 //!    │ .story(name)      suite/stories/NAME.py: the same with `harness.py`, for what takes more than a few lines
 //!    └ drop              SIGTERM, and a failure if a process stays
+//! Ceph::start ─▶ a real RADOS Gateway with users, for `--upstream` or alone        Storage::serve ─▶ the directory
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+pub mod ceph;
 pub mod process;
 pub mod rest;
 mod storage;
@@ -41,11 +43,12 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> Result<T
     bail!("gave up waiting: {what}")
 }
 
-/// A program of the same profile as the running test.
+/// A program of the same profile as the running one, which is a test in `target/PROFILE/deps` or beside it.
 pub fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("a test lies in target/PROFILE/deps")?;
-    let path = folder.join(name);
+    let folder = own.parent().context("a program lies in a folder")?;
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = profile.join(name);
     ensure!(path.exists(), "{} is missing: build the workspace's binaries first (make test does)", path.display());
     Ok(path)
 }
@@ -68,6 +71,29 @@ pub struct Launch<'a> {
     pub programs: Option<&'a Path>,
     /// Where what it says to the terminal is written.
     pub terminal: Option<&'a Path>,
+    /// Another S3 service as storage, instead of a directory.
+    pub upstream: Option<&'a Upstream>,
+}
+
+/// An S3 service that stands behind the gateways, and who they are there. Stories reach it past the gateways, too.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its address.
+    pub endpoint: String,
+    /// Of the gateways' identity.
+    pub access_key: String,
+    /// The same.
+    pub secret_key: String,
+}
+
+impl Upstream {
+    fn environment(&self) -> [(&'static str, &str); 3] {
+        [
+            ("SEALGATE_UPSTREAM", self.endpoint.as_str()),
+            ("SEALGATE_UPSTREAM_ACCESS_KEY", self.access_key.as_str()),
+            ("SEALGATE_UPSTREAM_SECRET_KEY", self.secret_key.as_str()),
+        ]
+    }
 }
 
 /// One of the services of a running `sealgate dev`.
@@ -85,6 +111,7 @@ pub const STORY: Duration = Duration::from_mins(8);
 /// A running `sealgate dev`.
 pub struct Dev {
     child: Child,
+    upstream: Option<Upstream>,
     data: PathBuf,
     ready_file: PathBuf,
     /// The ready file's content.
@@ -122,6 +149,9 @@ impl Dev {
             .args(launch.args)
             .envs(launch.env.iter().copied())
             .stdin(Stdio::null());
+        if let Some(upstream) = launch.upstream {
+            command.args(["--upstream", &upstream.endpoint]).envs(upstream.environment());
+        }
         if let Some(terminal) = launch.terminal {
             command.stderr(std::fs::File::options().create(true).append(true).open(terminal)?);
         }
@@ -135,7 +165,9 @@ impl Dev {
         })
         .and_then(|ready| ready);
         match ready {
-            Ok(ready) => Ok(Self { child, data: data.to_owned(), ready_file, ready }),
+            Ok(ready) => {
+                Ok(Self { child, upstream: launch.upstream.cloned(), data: data.to_owned(), ready_file, ready })
+            }
             Err(error) => {
                 // SIGKILL of dev ends its children too: each is tied to its life.
                 let _ = child.kill();
@@ -197,6 +229,7 @@ impl Dev {
             .env("AWS_ACCESS_KEY_ID", text("access_key"))
             .env("AWS_SECRET_ACCESS_KEY", text("secret_key"))
             .env("AWS_DEFAULT_REGION", "us-east-1")
+            .envs(self.upstream.iter().flat_map(Upstream::environment))
             // Neither the configuration of whoever runs the tests, nor files beside the sources.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")

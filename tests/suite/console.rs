@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::{Dev, program, python};
+use serde_json::json;
+use tests::{Dev, Launch, Target, Upstream, program, python};
 
 /// How long the stories of one file may take on a busy machine: every page is looked at four times.
 const LONGEST: Duration = Duration::from_mins(20);
@@ -24,7 +25,7 @@ fn stories(dev: &Dev, spec: &str) -> Result<()> {
         .args(["--kill-after=10", &LONGEST.as_secs().to_string()])
         .arg(Path::new(&tools).join("node/bin/node"))
         .args(["node_modules/@playwright/test/cli.js", "test", "--config", "e2e/playwright.config.ts"])
-        .arg(format!("{spec}.spec.ts"))
+        .arg(format!("e2e/{spec}.spec.ts"))
         .current_dir(console)
         .env("SEALGATE_READY_FILE", dev.ready_file())
         .env("SEALGATE_ARTEFACTS", &artefacts)
@@ -53,6 +54,14 @@ fn administrators_write_and_publish_policies_and_lose_nothing_to_each_other_or_t
 }
 
 #[test]
+fn every_action_at_central_can_be_done_by_keyboard_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--gateways", "2"])?;
+    stories(&dev, "keyboard-central")?;
+    dev.stop()
+}
+
+#[test]
 fn each_number_of_the_overview_leads_to_its_rows_and_is_what_stats_and_prometheus_say() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(&folder.path().join("data"), &["--gateways", "2"])?;
@@ -69,9 +78,40 @@ fn an_operator_sets_up_a_key_switches_a_bucket_on_and_sees_why_an_object_is_encr
 }
 
 #[test]
-fn every_page_is_free_of_violations_in_both_schemes_and_sizes() -> Result<()> {
+fn a_credential_acts_at_the_storage_by_the_identity_that_it_was_given() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    // A storage that knows several: another gateway, which looks at signatures and grants.
+    let storage = Dev::start(&folder.path().join("storage"), &["--kms", "none"])?;
+    let reader = json!({
+        "name": "reader", "access_key": "reader-there", "secret_key": "secret of the reader",
+        "grants": [{ "buckets": ["*"], "actions": ["read", "list"] }],
+    });
+    let json = [("content-type", "application/json")];
+    let made = storage.rest(Target::Gateway(0), "POST", "/credentials", &json, &reader.to_string())?;
+    ensure!(made.status == 201, "{made:?}");
+    let of = |name: &str| storage.ready["gateways"][0][name].as_str().map(str::to_owned).context("in the ready file");
+    let upstream = Upstream { endpoint: of("s3")?, access_key: of("access_key")?, secret_key: of("secret_key")? };
+    let system = [("SEALGATE_GATEWAY_STORAGE__SYSTEM_BUCKET", "system-of-the-one-before-it")];
+    let launch = Launch { upstream: Some(&upstream), env: &system, ..Launch::default() };
+    let dev = Dev::launch(&folder.path().join("data"), &launch)?;
+    stories(&dev, "identities")?;
+    dev.stop()?;
+    storage.stop()
+}
+
+#[test]
+fn every_action_of_the_gateway_s_console_is_done_by_keyboard_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--kms", "none"])?;
+    stories(&dev, "keyboard-gateway")?;
+    dev.stop()
+}
+
+#[test]
+fn every_page_is_free_of_violations_in_both_schemes_and_sizes_and_can_be_printed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(&folder.path().join("data"), &["--demo"])?;
     stories(&dev, "pages")?;
+    stories(&dev, "print")?;
     dev.stop()
 }

@@ -317,12 +317,39 @@ fn policies_select_by_the_labels_of_this_start_and_those_of_earlier_ones_stay() 
     ensure!(kinds(&dev)? == ["aws:kms", "aws:kms"], "what is not named stays");
     let labels = dev.sealgate_json(&["gateway", "list"])?["gateways"][1]["labels"].clone();
     ensure!(labels == json!({ "region": "eu-1", "tier": "gold" }), "{labels}");
-    // Also while it runs, by the interface that dev itself uses.
-    let order = json!({ "labels": { "region": "us-1" } }).to_string();
-    let json = [("content-type", "application/json")];
-    let reply = dev.rest(Target::Central, "PUT", "/gateways/gateway-2/labels", &json, &order)?;
-    ensure!(reply.status == 200, "{}", reply.text);
+    // Also while it runs.
+    let given = dev.sealgate_json(&["gateway", "label", "gateway-2", "region=us-1"])?;
+    ensure!(given["labels"] == json!({ "region": "us-1" }), "{given}");
     ensure!(kinds(&dev)? == ["aws:kms", "None"], "a running gateway hears of its labels");
+    // To ask for them changes nothing.
+    let asked = dev.sealgate_json(&["gateway", "label", "gateway-2"])?;
+    ensure!(asked["labels"] == json!({ "region": "us-1" }), "{asked}");
+    let listed = String::from_utf8(dev.sealgate(&["gateway", "list"])?.stdout)?;
+    ensure!(listed.contains("LABELS") && listed.contains("region=us-1"), "{listed}");
+    let cleared = dev.sealgate_json(&["gateway", "label", "gateway-2", "--clear"])?;
+    ensure!(cleared["labels"] == json!({}), "{cleared}");
+    dev.stop()
+}
+
+#[test]
+fn as_many_gateways_as_the_directory_has_are_started_again() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let terminal = folder.path().join("terminal");
+    let names = |dev: &Dev| -> Vec<Value> {
+        let gateways = dev.ready["gateways"].as_array().into_iter().flatten();
+        gateways.map(|gateway| gateway["name"].clone()).collect()
+    };
+    let dev = Dev::start(&data, &["--gateways", "2"])?;
+    dev.stop()?;
+    let dev = Dev::start(&data, &[])?;
+    ensure!(names(&dev) == ["gateway-1", "gateway-2"], "{:?}", names(&dev));
+    dev.stop()?;
+    let fewer = Launch { args: &["--gateways", "1"], terminal: Some(&terminal), ..Launch::default() };
+    let dev = Dev::launch(&data, &fewer)?;
+    ensure!(names(&dev) == ["gateway-1"], "{:?}", names(&dev));
+    let said = fs::read_to_string(&terminal)?;
+    ensure!(said.contains("gateway-2 is not started: --gateways 1"), "{said}");
     dev.stop()
 }
 
@@ -349,6 +376,64 @@ fn a_label_that_cannot_be_given_is_refused_with_a_clear_message() -> Result<()> 
     }
     ensure!(!data.exists(), "nothing was made");
     Ok(())
+}
+
+#[test]
+fn an_upstream_that_cannot_be_meant_is_refused_before_anything_is_made() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    for (url, secret, said) in [
+        ("http://127.0.0.1:1", None, "SEALGATE_UPSTREAM_SECRET_KEY"),
+        ("127.0.0.1:9000", Some("secret"), "http(s)://HOST"),
+        ("s3://bucket", Some("secret"), "http(s)://HOST"),
+    ] {
+        let mut command = Command::new(program("sealgate")?);
+        command.args(["dev", "--port-base", "0", "--upstream", url, "--data"]).arg(&data);
+        command.env("SEALGATE_UPSTREAM_ACCESS_KEY", "access").env_remove("SEALGATE_UPSTREAM_SECRET_KEY");
+        command.envs(secret.map(|secret| ("SEALGATE_UPSTREAM_SECRET_KEY", secret)));
+        let output = command.output()?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(2) && message.contains(said), "{url}: {output:?}");
+        ensure!(!data.exists(), "{url}: nothing was made");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_port_that_another_program_has_is_named_before_anything_is_started() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    // The port of the first S3 listener.
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?;
+    let base = if address.port() > 65_433 { address.port() - 102 } else { address.port() };
+    let output = Command::new(program("sealgate")?)
+        .args(["dev", "--port-base", &base.to_string(), "--data"])
+        .arg(&data)
+        .output()?;
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    for word in [&address.to_string(), "--port-base", "in use"] {
+        ensure!(message.contains(word), "{word}: {message}");
+    }
+    ensure!(!data.join("postgres").exists(), "nothing was started");
+    Ok(())
+}
+
+#[test]
+fn without_a_kms_it_is_said_how_to_add_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let terminal = folder.path().join("terminal");
+    let launch = Launch { args: &["--kms", "none"], terminal: Some(&terminal), ..Launch::default() };
+    let dev = Dev::launch(&data, &launch)?;
+    // The ready file is written before the lines.
+    let command = wait_for("the command is said", || {
+        let text = fs::read_to_string(&terminal).ok()?;
+        text.lines().find(|line| line.contains("kms add rsa --id main --key KEY.pem")).map(str::to_owned)
+    })?;
+    ensure!(command.contains(&format!("--ready-file {}", dev.ready_file().display())), "{command}");
+    dev.stop()
 }
 
 #[test]

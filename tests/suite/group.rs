@@ -31,3 +31,13 @@ fn a_toggle_set_at_one_gateway_holds_at_the_other_and_a_killed_gateway_comes_bac
     ensure!(kind.trim() == "aws:kms", "{kind}");
     dev.stop()
 }
+
+#[test]
+fn of_64_uploads_while_a_gateway_is_killed_those_acknowledged_are_whole_and_nothing_is_left_of_the_others() -> Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let dev = Dev::start(&data, &["--gateways", "2"])?;
+    dev.story("many_uploads", &[data.to_str().context("a path of UTF-8")?])?;
+    dev.stop()
+}

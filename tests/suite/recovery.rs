@@ -55,7 +55,7 @@ fn the_stored_file_and_the_rsa_key_give_the_plaintext_when_all_else_is_gone() ->
         names.push(entry?.path());
     }
     names.retain(|path| path.extension().is_some_and(|end| end == "stored"));
-    ensure!(names.len() == 10, "{names:?}");
+    ensure!(names.len() == 11, "{names:?}");
     for stored in names {
         let plain = std::fs::read(stored.with_extension("plain"))?;
         let name = stored.file_stem().context("a name")?;

@@ -44,3 +44,10 @@ keep("parts", "parts", b"".join(bodies))
 
 s3.copy_object(Bucket="sealed", Key="copy", CopySource={"Bucket": "sealed", "Key": "parts"})
 keep("copy", "copy", b"".join(bodies))
+
+# A single object whose copy the storage made of two parts.
+large = some(6 * MIB, 2)
+s3.put_object(Bucket="sealed", Key="large", Body=large)
+copied = s3.copy_object(Bucket="sealed", Key="large-copy", CopySource={"Bucket": "sealed", "Key": "large"})
+assert copied["CopyObjectResult"]["ETag"].endswith('-2"'), copied
+keep("large-copy", "large-copy", large)
