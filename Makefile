@@ -1,5 +1,5 @@
 # The entry points. `make run` and `make test` work on a fresh clone on Debian 12 with Rust and install what is missing.
-.PHONY: run test build bench check console openapi setup-run setup-test
+.PHONY: run test build bench check conformance console openapi setup-run setup-test
 .DEFAULT_GOAL := build
 SHELL := /bin/bash
 
@@ -35,7 +35,7 @@ $(CONSOLE)/dist/.built: $(CONSOLE)/node_modules/.installed $(CONSOLE_FILES)
 	@touch $@
 
 # Brings the documents of the interfaces, which the consoles' clients are made of, up to date.
-openapi:
+openapi: setup-test
 	SEALGATE_UPDATE_SNAPSHOTS=1 cargo nextest run --locked -p central -p gateway the_checked_in_document
 
 # Every test. The binaries that the tests start are built with them: apart, half of the dependencies would be built
@@ -60,3 +60,8 @@ bench: build
 	@mkdir -p bench/results
 	@set -o pipefail; target/release/bench all $(ARGS) | \
 		tee bench/results/$$(date -u +%Y%m%dT%H%M%SZ)-$$(git rev-parse --short HEAD 2>/dev/null || echo none).jsonl
+
+# Ceph's test suite for S3, directly and through the gateway, into docs/CONFORMANCE.md: make conformance S3TESTS_DIR=…
+conformance: setup-test console
+	cargo build --locked --workspace --bins --tests
+	S3TESTS_DIR="$(S3TESTS_DIR)" scripts/conformance.sh $(ARGS)

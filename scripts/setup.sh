@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs on Debian 12 with Rust what is missing to run or to test Sealgate. Idempotent; says nothing when all is there.
 #   scripts/setup.sh run     a C compiler, PostgreSQL, Node.js for the consoles
-#   scripts/setup.sh test    the same, and the S3 clients, Chromium, promtool and cargo-nextest
+#   scripts/setup.sh test    the same, and the S3 clients, Ceph, Chromium, promtool and cargo-nextest
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -9,8 +9,8 @@ what=${1:-run}
 packages=(ca-certificates gcc libc6-dev make git postgresql python3 python3-venv)
 commands=(gcc make git python3)
 if [ "$what" = test ]; then
-  packages+=(openssl curl procps prometheus restic chromium)
-  commands+=(openssl curl ps promtool restic chromium)
+  packages+=(openssl curl procps prometheus restic awscli chromium ceph-mon ceph-osd radosgw ceph-common)
+  commands+=(openssl curl ps promtool restic chromium ceph-mon ceph-osd radosgw radosgw-admin /usr/bin/aws)
 fi
 
 missing() {
