@@ -444,4 +444,29 @@ mod tests {
         assert_eq!(failed_start(folder.path()), Some(note));
         assert_eq!(failed_start(folder.path()), None);
     }
+
+    #[tokio::test]
+    async fn a_start_that_comes_to_nothing_is_noted_but_not_in_the_folder_of_another_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, key) = (folder.path().join("state"), folder.path().join("key"));
+        let start = async || {
+            let flags = [
+                format!("state_dir={}", state.display()),
+                format!("sealing_key=file:{}", key.display()),
+                "backends.disk.kind=directory".to_owned(),
+                format!("backends.disk.path={}", folder.path().join("data").display()),
+            ];
+            let config = Config::load(None, [], &flags).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            run(config, telemetry::recent::Recent::default(), CancellationToken::new()).await.expect_err("no start")
+        };
+        let living = State::open(&state).unwrap();
+        let error = start().await;
+        let note = failed_start(&state).expect("a note");
+        assert!(note.message.contains("cannot be read") && note.message == format!("{error:#}"), "{note:?}");
+        std::fs::write(&key, [7; 32]).unwrap();
+        let error = start().await;
+        assert!(matches!(error.downcast_ref(), Some(StateError::InUse(_))), "{error:#}");
+        assert_eq!(failed_start(&state), None);
+        drop(living);
+    }
 }
