@@ -14,7 +14,7 @@ mod refusal;
 mod sign;
 mod stream;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use checksums::Algorithm;
@@ -70,7 +70,7 @@ struct Service {
     found: refusal::Found,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     idle: Duration,
-    quirks: OnceLock<Quirks>,
+    quirks: quirks::Known,
 }
 
 impl Service {
@@ -114,7 +114,7 @@ impl Http {
             takes_sse: s3.sse == config::Sse::Storage,
             client,
             idle: limits.body_timeout,
-            quirks: OnceLock::new(),
+            quirks: quirks::Known::default(),
         };
         Ok(Self { service: Arc::new(service), signer: Some(Arc::new(signer)) })
     }
@@ -159,7 +159,7 @@ impl Http {
 
     /// As the storage's responses have shown; until the first one, as S3.
     pub(super) fn quirks(&self) -> &Quirks {
-        self.service.quirks.get().unwrap_or(&quirks::NONE)
+        self.service.quirks.quirks()
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
@@ -347,7 +347,7 @@ impl Http {
         if response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED {
             return Err(UpstreamError::Redirect { backend: self.service.name.clone() });
         }
-        self.service.quirks.get_or_init(|| Quirks::of_response(response.headers()));
+        self.service.quirks.learn(response.headers());
         let idle = self.service.idle;
         Ok(response.map(|body| with_deadline(body, idle)))
     }

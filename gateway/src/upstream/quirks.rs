@@ -1,5 +1,7 @@
 //! What storages do otherwise than S3, and how it is known. Upstreams are probed, not trusted.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// What one storage does otherwise than S3.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,39 @@ pub struct Quirks {
     pub parts_in_any_order: bool,
 }
 
+/// What is known of one storage. It is learnt from what the storage itself answers: a balancer before it, which may answer
+/// first, says nothing of it, and what was once seen to be Ceph stays so.
+#[derive(Default)]
+pub(super) struct Known(AtomicU8);
+
+const UNKNOWN: u8 = 0;
+const S3: u8 = 1;
+const CEPH: u8 = 2;
+
+impl Known {
+    /// Learns from the headers of any answer.
+    pub(super) fn learn(&self, headers: &http::HeaderMap) {
+        let Some(id) = headers.get("x-amz-request-id") else { return };
+        if is_ceph(id.to_str().unwrap_or_default()) {
+            self.0.store(CEPH, Ordering::Relaxed);
+        } else {
+            // Where it is known already, it is what it is.
+            let _ = self.0.compare_exchange(UNKNOWN, S3, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// As its answers have shown; until the first one, as S3.
+    pub(super) fn quirks(&self) -> &'static Quirks {
+        if self.0.load(Ordering::Relaxed) == CEPH { &CEPH_16 } else { &NONE }
+    }
+}
+
+/// Whether a request ID is one of Ceph RGW's, which names itself nowhere: they begin with `tx` and end in the name of the
+/// zone.
+fn is_ceph(request_id: &str) -> bool {
+    request_id.starts_with("tx0") && request_id.split('-').count() >= 4
+}
+
 /// A storage that does as S3 does.
 pub(super) const NONE: Quirks = Quirks {
     bare_etag_conditions: false,
@@ -59,25 +94,23 @@ const CEPH_16: Quirks = Quirks {
     parts_in_any_order: true,
 };
 
-impl Quirks {
-    /// What the headers of any response of the storage say about it. Ceph RGW names itself nowhere, but its request
-    /// IDs begin with `tx` and end in the name of its zone.
-    pub(super) fn of_response(headers: &http::HeaderMap) -> Self {
-        let request_id = headers.get("x-amz-request-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if request_id.starts_with("tx0") && request_id.split('-').count() >= 4 { CEPH_16 } else { NONE }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ceph_is_known_by_its_request_id() {
-        let mut headers = http::HeaderMap::new();
-        headers.insert("x-amz-request-id", "tx00000b2fd0a1c1a5b0a4e-0067447a3e-1034-default".parse().unwrap());
-        assert!(Quirks::of_response(&headers).bare_etag_conditions);
-        headers.insert("x-amz-request-id", "18B2F4C9A7D3E610".parse().unwrap());
-        assert_eq!(Quirks::of_response(&headers), NONE);
+    fn ceph_is_known_by_its_request_id_whoever_answered_before() {
+        let answer = |id: Option<&str>| -> http::HeaderMap {
+            id.map(|id| ("x-amz-request-id".parse().unwrap(), id.parse().unwrap())).into_iter().collect()
+        };
+        let (ceph, other) = (Some("tx00000b2fd0a1c1a5b0a4e-0067447a3e-1034-default"), Some("18B2F4C9A7D3E610"));
+        let known = Known::default();
+        for (id, is_ceph) in [(None, false), (other, false), (None, false), (ceph, true), (other, true), (None, true)] {
+            known.learn(&answer(id));
+            assert_eq!(*known.quirks() == CEPH_16, is_ceph, "{id:?}");
+        }
+        let known = Known::default();
+        known.learn(&answer(other));
+        assert_eq!(*known.quirks(), NONE);
     }
 }
