@@ -89,13 +89,16 @@ impl Read {
             headers.insert(name, value);
         }
         let applies = self.if_range.is_none_or(|tag| unquote(&tag) == record.etag);
+        let mut nothing = false;
         let range = match (self.part, self.range) {
             (Some(part), _) => {
                 let count = record.part_count();
                 if count > 0 {
                     headers.insert("x-amz-mp-parts-count", HeaderValue::from(count));
                 }
-                part_range(record, part)?
+                let range = part_range(record, part)?;
+                nothing = range.is_none() && record.size > 0;
+                range
             }
             (None, Some(range)) if applies => Range::of_read(&range, record.size)?,
             _ => None,
@@ -113,6 +116,8 @@ impl Read {
             }
         }
         let (status, offset, length) = match range {
+            // A part without bytes of an object that has some.
+            None if nothing => (StatusCode::PARTIAL_CONTENT, 0, 0),
             None => (StatusCode::OK, 0, record.size),
             Some(range) => {
                 headers.insert(CONTENT_RANGE, range.content_range(record.size));

@@ -135,9 +135,10 @@ impl Wanted {
     fn tell_parts(&self, object: &Object, text: &mut String) {
         let parts = object.parts();
         let of_parts = object.checksums().and_then(|checksums| checksums.parts.as_ref());
-        let first = parts.partition_point(|part| part.number <= self.after);
+        // Parts are counted as clients see them, and as `partNumber` of a read does, whatever numbers they were sent under.
+        let first = usize::from(self.after).min(parts.len());
         let end = (first + self.max_parts).min(parts.len());
-        let last = parts[first..end].last().map_or(self.after, |part| part.number);
+        let last = if end > first { end } else { usize::from(self.after) };
         text.push_str(&format!(
             "<ObjectParts><PartsCount>{}</PartsCount><PartNumberMarker>{}</PartNumberMarker>\
              <NextPartNumberMarker>{last}</NextPartNumberMarker><MaxParts>{}</MaxParts><IsTruncated>{}</IsTruncated>",
@@ -150,7 +151,7 @@ impl Wanted {
             let checksum = of_parts.map(|of| value_xml(of.algorithm, &STANDARD.encode(&of.values[index])));
             text.push_str(&format!(
                 "<Part><PartNumber>{}</PartNumber><Size>{}</Size>{}</Part>",
-                part.number,
+                index + 1,
                 part.plaintext_len,
                 checksum.unwrap_or_default()
             ));

@@ -199,6 +199,9 @@ impl Front {
             None => wanted.of(len)?,
             Some(number) => {
                 let range = part_of(&object, number)?;
+                if range.is_empty() && len > 0 {
+                    return Ok(self.empty_part(request, granted, stored, &object, number)?);
+                }
                 (!range.is_empty()).then_some(range)
             }
         };
@@ -212,6 +215,26 @@ impl Front {
             None => self.fetch(&granted.place, &request.key, stored, read.stored.clone()).await?.into_body(),
         };
         Ok(self.sealed_answer(request, granted, stored, &object, read, range.as_ref(), part, body).await?)
+    }
+
+    /// A part without bytes, of an object that has some: the footer, which was authenticated, says that it is so.
+    fn empty_part(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        stored: &Stored,
+        object: &envelope::Object,
+        number: u16,
+    ) -> Result<Response<Body>, Error> {
+        let policy = object.header().policy().map(|policy| policy.name.as_str());
+        let kms = Some(object.header().kms_id());
+        let checksums = checksum_of(request, Some(number), None);
+        let by_storage = granted.place.upstream.takes_sse();
+        let mut head = shown_headers(stored, 0, kms, by_storage, Some(object), checksums)?;
+        head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        head.insert("x-amz-mp-parts-count", HeaderValue::from(object.parts().len()));
+        Tally::new(&self.stats, &request.bucket, policy, Outcome::Encrypted, 0).delivered();
+        Ok(client_response(StatusCode::PARTIAL_CONTENT, head, upstream::empty()))
     }
 
     /// Answers a range or a part of an object whose layout is known with one request, which names the `ETag` of what is

@@ -409,7 +409,7 @@ impl Tally {
         Self { stats: None, bucket: String::new(), policy: None, outcome: Outcome::Plain, bytes: 0, told: true }
     }
 
-    fn delivered(&mut self) {
+    pub(super) fn delivered(&mut self) {
         self.tell(self.outcome, self.bytes);
     }
 
@@ -490,7 +490,7 @@ pub(super) enum ChecksumOf {
     Nothing,
     /// Of the whole object.
     Object,
-    /// Of the part with this number.
+    /// Of the part at this place, from 1 on.
     Part(u16),
 }
 
@@ -527,7 +527,8 @@ fn shown_checksums(object: &Object, of: ChecksumOf) -> Vec<(ChecksumAlgorithm, S
     match (if single { ChecksumOf::Object } else { of }, &checksums.parts) {
         (ChecksumOf::Object, _) => of_object.collect(),
         (ChecksumOf::Part(number), Some(of_parts)) => {
-            let index = object.parts().binary_search_by_key(&number, |part| part.number).ok();
+            // Clients count the parts that they see, in order.
+            let index = usize::from(number).checked_sub(1);
             let value = index.and_then(|index| of_parts.values.get(index)).map(|value| STANDARD.encode(value));
             let same = of_object.filter(|(algorithm, ..)| *algorithm == of_parts.algorithm);
             same.zip(value).map(|((algorithm, _, full), value)| (algorithm, value, full)).collect()

@@ -65,6 +65,22 @@ async fn parts_become_one_file_with_the_etag_of_s3() {
     assert_eq!(complete(&client, "a/b", &id, &[], &[(2, &one_etag)]).await.code(), "NoSuchUpload");
 }
 
+#[tokio::test]
+async fn a_last_part_without_bytes_reads_as_that() {
+    let home = Home::new();
+    let client = with_bucket(&home).await;
+    let id = create(&client, "k", &[]).await;
+    let full = part(&client, "k", &id, 1, vec![1u8; MIN]).await.etag();
+    let empty = part(&client, "k", &id, 2, Vec::new()).await.etag();
+    assert_eq!(complete(&client, "k", &id, &[], &[(1, &full), (2, &empty)]).await.status.as_u16(), 200);
+    for method in ["GET", "HEAD"] {
+        let reply = client.send(method, "/bucket/k?partNumber=2", &[], "").await;
+        let told = (reply.status.as_u16(), reply.header("content-length"), reply.header("x-amz-mp-parts-count"));
+        assert_eq!(told, (206, "0", "2"), "{method}");
+        assert!(reply.body.is_empty() && !reply.headers.contains_key("content-range"), "{method}");
+    }
+}
+
 fn md5(bytes: &[u8]) -> Vec<u8> {
     use md5::Digest as _;
     md5::Md5::digest(bytes).to_vec()

@@ -265,6 +265,51 @@ async fn the_parts_of_an_object_are_told_page_by_page_with_their_checksums() {
 }
 
 #[tokio::test]
+async fn parts_are_counted_as_clients_see_them_whatever_numbers_they_were_sent_under() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    // The last has nothing in it.
+    let bodies = [bytes(PART), bytes(PART + 1), Vec::new()];
+    for bucket in BUCKETS {
+        let (upload, _) = begin(&client, bucket, &[]).await;
+        let mut etags = Vec::new();
+        for (body, number) in bodies.iter().zip([2, 3, 700]) {
+            etags.push(upload.part(number, body, &[]).await.header("etag").to_owned());
+        }
+        let parts: Vec<_> = etags.iter().zip([2, 3, 700]).map(|(etag, number)| (number, etag.as_str(), "")).collect();
+        let done = upload.complete(&parts, &[]).await;
+        assert_eq!(done.status, StatusCode::OK, "{bucket} {done:?}");
+        for (body, number) in bodies.iter().zip(["1", "2", "3"]) {
+            let all = expected(Algorithm::Crc64Nvme, &text(&of(Algorithm::Crc64Nvme, body)), Kind::FullObject);
+            for method in [Method::GET, Method::HEAD] {
+                let seen = client.send(method.clone(), bucket, "k", &[("partNumber", number)], &[MODE], b"").await;
+                let place = format!("{bucket} {method} {number}");
+                assert_eq!(seen.header("content-length"), body.len().to_string(), "{place}");
+                assert_eq!(seen.header("x-amz-mp-parts-count"), "3", "{place}");
+                assert_eq!(shown(&seen), all, "{place}");
+                if method == Method::GET {
+                    assert!(
+                        seen.status == StatusCode::PARTIAL_CONTENT && seen.body == *body,
+                        "{place} {}",
+                        seen.status
+                    );
+                }
+            }
+            let marker = (number.parse::<usize>().unwrap() - 1).to_string();
+            let asked = [
+                ("x-amz-object-attributes", "ObjectParts"),
+                ("x-amz-max-parts", "1"),
+                ("x-amz-part-number-marker", marker.as_str()),
+            ];
+            let told = get(&client, bucket, "k", &[("attributes", "")], &asked).await;
+            let part = (told.field("PartNumber"), told.field("Size"), told.field("NextPartNumberMarker"));
+            assert_eq!(part, (number.to_owned(), body.len().to_string(), number.to_owned()), "{bucket} {number}");
+        }
+    }
+    gateway.end().await;
+}
+
+#[tokio::test]
 async fn a_checksum_that_nobody_could_check_is_refused_at_create_and_at_complete() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
