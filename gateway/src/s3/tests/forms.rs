@@ -421,3 +421,14 @@ async fn a_condition_of_the_request_holds_for_its_form() {
     assert_eq!(storage.get("plain", "k").await.1, "before");
     gateway.end().await;
 }
+
+#[tokio::test]
+async fn a_form_that_nobody_may_post_is_refused_before_its_file_is_read() {
+    let storage = Storage::new();
+    let (gateway, _) = Gateway::with_buckets(&storage).await;
+    let body = Form::new(&[("key", "k")], &bytes(4 << 20)).bytes();
+    // Whoever waits for the rest of the file gets no further than to its end.
+    let answer = post_as(&gateway, "/plain", &[], &body[..10_000], body.len()).await;
+    assert!(answer.contains("<Code>AccessDenied</Code>"), "{answer}");
+    gateway.end().await;
+}
