@@ -462,7 +462,7 @@ mod tests {
         let living = State::open(&state).unwrap();
         let error = start().await;
         let note = failed_start(&state).expect("a note");
-        assert!(note.message.contains("cannot be read") && note.message == format!("{error:#}"), "{note:?}");
+        assert!(note.message.contains("sealing key") && note.message == format!("{error:#}"), "{note:?}");
         std::fs::write(&key, [7; 32]).unwrap();
         let error = start().await;
         assert!(matches!(error.downcast_ref(), Some(StateError::InUse(_))), "{error:#}");
