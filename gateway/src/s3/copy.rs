@@ -15,6 +15,7 @@ mod source;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ETAG, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -161,6 +162,25 @@ impl Front {
         judge_source(request, &head, sealed.is_some())?;
         let stored = Stored::read(head, source.version.as_deref(), headers::source_keys(&request.headers))?;
         Ok((stored, sealed))
+    }
+
+    /// The same, and the first of its stored bytes from `at` on, as many as tell whether they begin as a sealed object does:
+    /// by one request. None where there are none.
+    async fn begin_source(
+        &self,
+        request: &Request,
+        granted: &Granted,
+        source: &Source,
+        at: u64,
+    ) -> Result<(Stored, Option<envelope::Metadata>, Bytes), Error> {
+        let Some((head, start)) = self.read_source_at(request, source, at).await? else {
+            let (stored, sealed) = self.look_at_source(request, granted, source).await?;
+            return Ok((stored, sealed, Bytes::new()));
+        };
+        let sealed = self.source_metadata(granted, source, &head).await?;
+        judge_source(request, &head, sealed.is_some())?;
+        let stored = Stored::read(head, source.version.as_deref(), headers::source_keys(&request.headers))?;
+        Ok((stored, sealed, start))
     }
 
     /// The storage copies by itself; nothing of the object passes here.

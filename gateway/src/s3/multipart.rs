@@ -219,13 +219,7 @@ impl Front {
     ) -> Result<Response<Body>, Error> {
         self.check_plain(&request, granted, &id.upstream).await?;
         let (start, body) = super::prefix::peek(body, envelope::MAGIC.len()).await.map_err(|error| broken(&error))?;
-        if envelope::begins_with_magic(&start) == Some(true) {
-            // As the object's first part it would make the object look sealed, and unreadable.
-            return Err(Error::invalid_request(
-                "The part begins as an encrypted object of the gateway does, and the upload was begun without \
-                 encryption. Begin an encrypted one, for example with x-amz-server-side-encryption: aws:kms.",
-            ));
-        }
+        refuse_lookalike(&start)?;
         let mut head = headers::to_storage(&request.headers);
         declared.announce(&mut head);
         head.insert(CONTENT_LENGTH, HeaderValue::from(len));
@@ -347,6 +341,9 @@ impl Front {
                 self.sealed_part(request, granted, opened, id, number, body, len, &Declared::default()).await
             }
             PartTarget::Plain(id) => {
+                let (start, body) =
+                    super::prefix::peek(body, envelope::MAGIC.len()).await.map_err(|error| broken(&error))?;
+                refuse_lookalike(&start)?;
                 let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
                 let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let none = Box::new(|_: &Verified| ());
@@ -392,6 +389,23 @@ fn note(request: &Request, permit: &Permit) -> Result<Note, Error> {
         full_object: false,
         unmarked: false,
     })
+}
+
+/// Whether the upload that a request names seals its parts.
+pub(super) fn is_sealed_upload(request: &Request) -> bool {
+    UploadId::parse(request.query("uploadId").unwrap_or_default()).sealed
+}
+
+/// Refuses a plain part that begins as a sealed object does: as the object's first, which is known at Complete only, it
+/// would make the object look sealed, and unreadable.
+pub(super) fn refuse_lookalike(start: &[u8]) -> Result<(), Error> {
+    if envelope::begins_with_magic(start) == Some(true) {
+        return Err(Error::invalid_request(
+            "The part begins as an encrypted object of the gateway does, and the upload was begun without encryption. \
+             Begin an encrypted one, for example with x-amz-server-side-encryption: aws:kms.",
+        ));
+    }
+    Ok(())
 }
 
 /// The part number of an upload: 1 to 10,000.

@@ -66,6 +66,16 @@ def pairs():
                 # What is encrypted stays so.
                 assert is_sealed(target, "to") == ("sealed" in (source, target)), f"{source} {target}"
                 upload = s3.create_multipart_upload(Bucket=target, Key="parts-to")["UploadId"]
+                if (source, target) == ("sealed", "plain"):
+                    # What is encrypted stays so: by parts only where the upload encrypts.
+                    refused(
+                        "InvalidRequest", 400, once().upload_part_copy,
+                        Bucket=target, Key="parts-to", UploadId=upload, PartNumber=1, CopySource=at,
+                    )
+                    s3.abort_multipart_upload(Bucket=target, Key="parts-to", UploadId=upload)
+                    upload = s3.create_multipart_upload(
+                        Bucket=target, Key="parts-to", ServerSideEncryption="aws:kms"
+                    )["UploadId"]
                 ranges = [(3, 6 * MIB + 2), (0, 5 * MIB - 1), (len(body) - 1, len(body) - 1)]
                 parts = []
                 for number, (first, last) in enumerate(ranges, 1):
@@ -85,7 +95,7 @@ def pairs():
                 joined = b"".join(body[first : last + 1] for first, last in ranges)
                 got = s3.get_object(Bucket=target, Key="parts-to")["Body"].read()
                 assert got == joined, f"{source} {target} {key}: {len(got)} bytes"
-                assert is_sealed(target, "parts-to") == (target == "sealed"), f"{source} {target}"
+                assert is_sealed(target, "parts-to") == ("sealed" in (source, target)), f"{source} {target}"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::ETAG;
 use http::{HeaderMap, Response};
 
@@ -31,13 +32,32 @@ impl Front {
         headers::refuse_reserved(&request.headers)?;
         let number = multipart::part_number(&request)?;
         let source = self.source(&request, &granted)?;
-        let (stored, sealed) = self.look_at_source(&request, &granted, &source).await?;
+        let text = request.header("x-amz-copy-source-range");
+        let (stored, sealed, start) = if multipart::is_sealed_upload(&request) {
+            let (stored, sealed) = self.look_at_source(&request, &granted, &source).await?;
+            (stored, sealed, Bytes::new())
+        } else {
+            self.begin_source(&request, &granted, &source, first_byte(text)).await?
+        };
         let len = match &sealed {
             None => stored.len,
             Some(metadata) => Self::sealed_len(metadata, stored.len)?,
         };
-        let range = source_range(request.header("x-amz-copy-source-range"), len)?;
+        let range = source_range(text, len)?;
         let target = self.part_target(&request, &granted).await?;
+        if target.is_plain() {
+            let decrypts = granted.document.bucket(&request.bucket).decrypt_on_copy;
+            if sealed.is_some() && !decrypts {
+                return Err(Error::invalid_request(
+                    "The source of the copy is encrypted, and the upload was begun without encryption: the part would be \
+                     stored in clear. Begin an encrypted upload, for example with x-amz-server-side-encryption: \
+                     aws:kms, or copy the object with CopyObject, which keeps it encrypted.",
+                ));
+            }
+            if sealed.is_none() {
+                multipart::refuse_lookalike(&start)?;
+            }
+        }
         let one_storage = source.place.upstream.name() == granted.place.upstream.name();
         if sealed.is_none() && target.is_plain() && one_storage && source.can_be_part() {
             let mut head = headers::to_storage(&request.headers);
@@ -62,6 +82,14 @@ impl Front {
         }
         let sums = if target.is_plain() { Vec::new() } else { shown_sums(response.headers()) };
         Ok(copied("CopyPartResult", &etag, &sums, shown, version.as_deref()))
+    }
+}
+
+/// Where the bytes that are asked for begin, before it is known how many there are.
+fn first_byte(range: Option<&str>) -> u64 {
+    match Wanted::parse(range) {
+        Wanted::From(first, _) => first,
+        _ => 0,
     }
 }
 

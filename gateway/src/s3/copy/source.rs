@@ -1,6 +1,7 @@
 //! The source of a copy: named by the client, looked up, judged by the client's conditions, and pinned.
 
-use http::header::{ETAG, HeaderValue, LAST_MODIFIED};
+use bytes::Bytes;
+use http::header::{ETAG, HeaderValue, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::access::{Granted, Place};
@@ -89,6 +90,33 @@ impl Front {
                 Err(Error::access_denied("The source of the copy cannot be read.").because(format!("HEAD: {status}")))
             }
         }
+    }
+
+    /// The head of the source and the first of its stored bytes from `at` on. None where the storage does not answer with
+    /// those: a HEAD tells why.
+    pub(super) async fn read_source_at(
+        &self,
+        request: &Request,
+        source: &Source,
+        at: u64,
+    ) -> Result<Option<(HeaderMap, Bytes)>, Error> {
+        let len = envelope::MAGIC.len();
+        let Some(end) = at.checked_add(len as u64 - 1) else { return Ok(None) };
+        let version = source.version.as_deref().map(|version| ("versionId", version));
+        let target = upstream::uri(&source.place.bucket, Some(&source.key), version.as_slice());
+        let mut sent = upstream::request(Method::GET, target);
+        sent.headers_mut().extend(headers::source_keys(&request.headers));
+        let range = HeaderValue::from_str(&format!("bytes={at}-{end}")).expect("digits are a header value");
+        sent.headers_mut().insert(RANGE, range);
+        let response = self.send(&source.place.upstream, sent).await?;
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            return Ok(None);
+        }
+        let (head, body) = response.into_parts();
+        let bytes = upstream::collect(body, len).await;
+        let bytes = bytes.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+        let bytes = bytes.ok_or_else(|| Error::internal("The storage gives more than it was asked for."))?;
+        Ok(Some((head.headers, bytes)))
     }
 
     /// What it is that is not there. A HEAD does not say so.

@@ -80,9 +80,9 @@ async fn reads_and_sources_of_copies_hold_by_rfc_9110s_precedence() {
             let expected = if expected == 200 { 200 } else { 412 };
             let answer = client.send(Method::PUT, "sealed", "copy", &[], &of_copy, b"").await;
             assert_eq!(answer.status.as_u16(), expected, "{of_copy:?}");
-            let id = create(&client, "plain", "parts").await;
+            let id = create(&client, bucket, "parts").await;
             let query = [("partNumber", "1"), ("uploadId", id.as_str())];
-            let answer = client.send(Method::PUT, "plain", "parts", &query, &of_copy, b"").await;
+            let answer = client.send(Method::PUT, bucket, "parts", &query, &of_copy, b"").await;
             assert_eq!(answer.status.as_u16(), expected, "{of_copy:?}");
         }
     }

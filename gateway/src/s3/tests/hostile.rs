@@ -245,6 +245,40 @@ async fn nothing_is_stored_plain_that_would_be_taken_for_sealed() {
     assert_eq!(client.send(Method::PUT, "plain", "c", &[], &from, b"").await.status, StatusCode::OK);
     assert!(storage.get("plain", "c").await.0.contains_key("x-amz-meta-gse-v"));
     assert!(client.get("plain", "c").await.body == looks);
+    // Nor would one by parts, whoever copies the bytes: the gateway, or the storage.
+    client.put("plain", "within", &[&bytes(10)[..], &looks].concat()).await;
+    for (from, range) in [("/sealed/looks", "bytes=0-1007"), ("/plain/within", "bytes=10-1017")] {
+        let from = [("x-amz-copy-source", from), ("x-amz-copy-source-range", range)];
+        let part = [("partNumber", "1"), ("uploadId", id.as_str())];
+        let copy = client.send(Method::PUT, "plain", "u", &part, &from, b"").await;
+        assert_eq!((copy.status, copy.code().as_str()), (StatusCode::BAD_REQUEST, "InvalidRequest"), "{from:?}");
+    }
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_part_of_an_encrypted_object_is_not_copied_into_clear_but_where_the_bucket_says_so() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    let secret = bytes(100_000);
+    client.put("sealed", "secret", &secret).await;
+    let copy = async |id: &str| {
+        let from = [("x-amz-copy-source", "/sealed/secret"), ("x-amz-copy-source-range", "bytes=70000-99999")];
+        client.send(Method::PUT, "plain", "u", &[("partNumber", "1"), ("uploadId", id)], &from, b"").await
+    };
+    let id = create(&client, "plain", "u").await;
+    let refused = copy(&id).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::BAD_REQUEST, "InvalidRequest"));
+    assert!(refused.field("Message").contains("in clear"), "{refused:?}");
+    let listed = client.send(Method::GET, "plain", "u", &[("uploadId", &id)], &[], b"").await;
+    assert!(!String::from_utf8_lossy(&listed.body).contains("<Part>"), "{listed:?}");
+    let sealed = [("x-amz-server-side-encryption", "aws:kms")];
+    let begun = client.send(Method::POST, "plain", "u", &[("uploads", "")], &sealed, b"").await.field("UploadId");
+    assert_eq!(copy(&begun).await.status, StatusCode::OK);
+    gateway.front.group.edit(|d| d.change_bucket("plain", |bucket| bucket.decrypt_on_copy = true)).await.unwrap();
+    let etag = copy(&id).await.field("ETag");
+    assert_eq!(complete(&client, "plain", "u", &id, &[(1, etag.trim_matches('"'))]).await.status, StatusCode::OK);
+    assert!(storage.get("plain", "u").await.1 == secret[70_000..]);
     gateway.end().await;
 }
 
