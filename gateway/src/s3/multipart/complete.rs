@@ -64,7 +64,7 @@ impl Front {
         let state = state_id(&granted, &request.key, &id.upstream);
         // The record is written last: where it is, the upload is over.
         if let Some(done) = self.done(&state).await? {
-            return if done.request == asked { Ok(Self::completed(&request, &done)) } else { Err(gone()) };
+            return if done.request == asked { Ok(self.completed(&request, &done)) } else { Err(gone()) };
         }
         let opened = self.opened(&granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
         let done = self.complete_sealed(&request, &granted, &opened, &id.upstream, &named, asked).await?;
@@ -73,7 +73,7 @@ impl Front {
                 self.keep_done(&state, &done).await?;
                 self.policies.upload_ended(&state);
                 self.forget_upload(&state).await;
-                Ok(Self::completed(&request, &done))
+                Ok(self.completed(&request, &done))
             }
             Err(refused) => Ok(refused),
         }
@@ -166,7 +166,12 @@ impl Front {
         Ok(())
     }
 
-    pub(super) fn completed(request: &Request, done: &Done) -> Response<Body> {
+    /// The address of the object, as the client calls it.
+    pub(super) fn location(&self, request: &Request) -> String {
+        format!("{}/{}", self.url_of(&request.headers, &request.bucket), upstream::encode_key(&request.key))
+    }
+
+    pub(super) fn completed(&self, request: &Request, done: &Done) -> Response<Body> {
         let mut shown = HeaderMap::new();
         if done.kms.is_some() {
             headers::append_encryption(&mut shown, done.kms.as_deref(), None);
@@ -180,10 +185,9 @@ impl Front {
         });
         let text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CompleteMultipartUploadResult \
-             xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Location>/{}/{}</Location><Bucket>{}</Bucket>\
+             xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Location>{}</Location><Bucket>{}</Bucket>\
              <Key>{}</Key><ETag>&quot;{}&quot;</ETag>{}</CompleteMultipartUploadResult>",
-            escape(&request.bucket),
-            escape(&upstream::encode_key(&request.key)),
+            escape(&self.location(request)),
             escape(&request.bucket),
             escape(&request.key),
             escape(&headers::visible_etag_text(&done.etag)),

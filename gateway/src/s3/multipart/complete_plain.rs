@@ -34,7 +34,7 @@ impl Front {
         let note = match self.check_plain(&request, granted, &id.upstream).await {
             Err(error) if error.code == "NoSuchUpload" => {
                 let done = self.done_plain(&state, &document).await?;
-                return done.map(|done| Self::completed(&request, &done)).ok_or(error);
+                return done.map(|done| self.completed(&request, &done)).ok_or(error);
             }
             note => note?,
         };
@@ -42,7 +42,7 @@ impl Front {
         if becomes.is_none()
             && let Some(done) = self.done_plain(&state, &document).await?
         {
-            return Ok(Self::completed(&request, &done));
+            return Ok(self.completed(&request, &done));
         }
         let bytes = becomes.as_ref().map_or(0, |(bytes, _)| *bytes);
         if let Some(note) = note.as_ref().filter(|note| note.judge_at_complete) {
@@ -69,7 +69,7 @@ impl Front {
         let (mut head, body) = response.into_parts();
         let body = self.answer(body).await?;
         head.headers = headers::to_client(&head.headers);
-        let body = as_asked(&body, &request);
+        let body = as_asked(&body, &request, &self.location(&request));
         if head.headers.contains_key(CONTENT_LENGTH) {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
@@ -81,7 +81,7 @@ impl Front {
             if let Some(pending) = pending.take() {
                 pending.withdrawn();
             }
-            return Ok(Self::completed(&request, &done));
+            return Ok(self.completed(&request, &done));
         }
         if let Some(etag) = etag.filter(|_| head.status.is_success()) {
             let told = Some(etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
@@ -179,10 +179,9 @@ impl Front {
 
 /// The storage's answer with the bucket and the object's address as the client calls them: the storage's own are none
 /// of its business.
-fn as_asked(answer: &[u8], request: &Request) -> Vec<u8> {
-    let location = format!("/{}/{}", request.bucket, upstream::encode_key(&request.key));
+fn as_asked(answer: &[u8], request: &Request, location: &str) -> Vec<u8> {
     let renamed = with_text(answer, "Bucket", &request.bucket);
-    with_text(&renamed, "Location", &location)
+    with_text(&renamed, "Location", location)
 }
 
 /// The document with another text in the first element of this name; as it is where there is none.

@@ -80,7 +80,9 @@ async fn the_decision_of_create_holds_for_the_upload() {
     for (key, id, encrypted) in [("a", &plain, false), ("b", &sealed, true)] {
         let body = bytes(1000);
         let etag = part(&client, "plain", key, id, 1, &body).await.header("etag").to_owned();
-        assert_eq!(complete(&client, "plain", key, id, &[(1, &etag)]).await.status, StatusCode::OK);
+        let done = complete(&client, "plain", key, id, &[(1, &etag)]).await;
+        assert_eq!(done.status, StatusCode::OK);
+        assert_eq!(done.field("Location"), format!("http://{}/plain/{key}", gateway.address), "as its client calls it");
         assert!(client.get("plain", key).await.body == body);
         assert_eq!(storage.get("plain", key).await.0.contains_key("x-amz-meta-gse-v"), encrypted);
     }
