@@ -64,8 +64,7 @@ impl Front {
         match self.send(&granted.place.upstream, head).await?.status() {
             status if status.is_success() => Ok(()),
             StatusCode::NOT_FOUND => Err(Error::no_such_bucket("The specified bucket does not exist")),
-            status => Err(Error::slow_down(format!("The bucket {} could not be looked up.", request.bucket))
-                .because(format!("HEAD: {status}"))),
+            status => Err(Error::unseen(status, &format!("The bucket {} could not be looked up", request.bucket))),
         }
     }
 }

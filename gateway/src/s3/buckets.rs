@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, Method, Response, StatusCode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -11,6 +13,7 @@ use quick_xml::events::Event;
 use super::access::{Place, spoken_to_by};
 use super::error::{Error, escape};
 use super::headers::client_response;
+use super::list::push_reference;
 use super::request::{Principal, Request};
 use super::service::xml;
 use super::{Front, headers};
@@ -18,6 +21,8 @@ use crate::upstream::{self, Body, Upstream};
 
 /// The longest list of buckets that is taken, in bytes.
 const MAX_LIST: usize = 16 << 20;
+/// Buckets of one answer, as in S3.
+const MOST: usize = 10_000;
 
 impl Front {
     pub(super) async fn list_buckets(&self, request: Request) -> Result<Response<Body>, Error> {
@@ -30,7 +35,8 @@ impl Front {
         let mut stored: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let home = self.upstreams.home();
         let asked = spoken_to_by(&request.principal, &document, home)?;
-        stored.insert(home.name().to_owned(), self.buckets_of(&asked).await?);
+        let (of_home, owner) = self.buckets_of(&asked).await?;
+        stored.insert(home.name().to_owned(), of_home);
         let mut shown = BTreeMap::new();
         for (name, created) in &stored[home.name()] {
             if sees(name) && self.place(&document, name).is_ok_and(|place| is_itself(&place, home, name)) {
@@ -42,7 +48,7 @@ impl Front {
             let Some(upstream) = self.upstreams.get(&mapping.backend) else { continue };
             if !stored.contains_key(&mapping.backend) {
                 let asked = spoken_to_by(&request.principal, &document, upstream)?;
-                stored.insert(mapping.backend.clone(), self.buckets_of(&asked).await?);
+                stored.insert(mapping.backend.clone(), self.buckets_of(&asked).await?.0);
             }
             if let Some(created) = stored[&mapping.backend].get(&mapping.backing_bucket) {
                 shown.insert(name.clone(), created.clone());
@@ -51,34 +57,60 @@ impl Front {
         if let Some(prefix) = request.query("prefix") {
             shown.retain(|name, _| name.starts_with(prefix));
         }
-        let mut text = String::from(
+        let page = Page::read(&request)?;
+        if let Some(after) = &page.after {
+            shown.retain(|name, _| name > after);
+        }
+        let more = shown.len() > page.most;
+        let next = shown.keys().take(page.most).next_back().filter(|_| more).cloned();
+        let mut text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>sealgate</ID>\
-             <DisplayName>sealgate</DisplayName></Owner><Buckets>",
+             <ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>{}</ID>\
+             <DisplayName>{}</DisplayName></Owner><Buckets>",
+            escape(&owner.id),
+            escape(&owner.name),
         );
-        for (name, created) in shown {
+        for (name, created) in shown.into_iter().take(page.most) {
             text.push_str(&format!(
                 "<Bucket><Name>{}</Name><CreationDate>{}</CreationDate></Bucket>",
                 escape(&name),
                 escape(&created)
             ));
         }
-        text.push_str("</Buckets></ListAllMyBucketsResult>");
+        text.push_str("</Buckets>");
+        if let Some(prefix) = request.query("prefix") {
+            text.push_str(&format!("<Prefix>{}</Prefix>", escape(prefix)));
+        }
+        if let Some(next) = next {
+            text.push_str(&format!("<ContinuationToken>{}</ContinuationToken>", URL_SAFE_NO_PAD.encode(next)));
+        }
+        text.push_str("</ListAllMyBucketsResult>");
         Ok(xml(StatusCode::OK, text))
     }
 
-    /// Names and times of creation of a storage's buckets.
-    async fn buckets_of(&self, upstream: &Upstream) -> Result<BTreeMap<String, String>, Error> {
-        let request = upstream::request(Method::GET, upstream::uri("", None, &[]));
-        let response = self.send(upstream, request).await?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(Error::slow_down("The storage does not list its buckets.").because(format!("GET: {status}")));
+    /// Names and times of creation of a storage's buckets, and whose they are.
+    async fn buckets_of(&self, upstream: &Upstream) -> Result<(BTreeMap<String, String>, Owner), Error> {
+        let (mut buckets, mut token) = (BTreeMap::new(), None::<String>);
+        loop {
+            let query = token.as_deref().map(|token| ("continuation-token", token));
+            let request = upstream::request(Method::GET, upstream::uri("", None, query.as_slice()));
+            let response = self.send(upstream, request).await?;
+            if !response.status().is_success() {
+                return Err(Error::unseen(response.status(), "The storage's buckets could not be listed"));
+            }
+            let body = upstream::collect(response.into_body(), MAX_LIST).await;
+            let body = body.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+            let body = body.ok_or_else(|| Error::internal("The storage's list of buckets is too long."))?;
+            let unreadable = |error| Error::internal("The storage's list of buckets cannot be read.").because(error);
+            let listed = parse(&body).map_err(unreadable)?;
+            let before = buckets.len();
+            buckets.extend(listed.buckets);
+            // A page that brings nothing new is the last, whatever it says.
+            token = listed.next.filter(|_| buckets.len() > before);
+            if token.is_none() {
+                return Ok((buckets, listed.owner));
+            }
         }
-        let body = upstream::collect(response.into_body(), MAX_LIST).await;
-        let body = body.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
-        let body = body.ok_or_else(|| Error::internal("The storage's list of buckets is too long."))?;
-        parse(&body).map_err(|error| Error::internal("The storage's list of buckets cannot be read.").because(error))
     }
 
     pub(super) async fn head_bucket(&self, request: Request) -> Result<Response<Body>, Error> {
@@ -163,9 +195,46 @@ fn is_itself(place: &Place, home: &Upstream, name: &str) -> bool {
     place.upstream.name() == home.name() && place.bucket == name
 }
 
-fn parse(body: &[u8]) -> Result<BTreeMap<String, String>, quick_xml::Error> {
+/// What of a list of buckets is asked for, as S3's `ListBuckets` has it.
+struct Page {
+    most: usize,
+    /// The last one that was had before.
+    after: Option<String>,
+}
+
+impl Page {
+    fn read(request: &Request) -> Result<Self, Error> {
+        let most = match request.query("max-buckets").map(str::parse) {
+            None => MOST,
+            Some(Ok(most)) if (1..=MOST).contains(&most) => most,
+            Some(_) => return Err(Error::invalid_argument("max-buckets must be a number between 1 and 10000.")),
+        };
+        let decode = |token: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok();
+        let after = request.query("continuation-token").map(|token| {
+            decode(token).ok_or_else(|| Error::invalid_argument("The continuation token provided is incorrect."))
+        });
+        Ok(Self { most, after: after.transpose()? })
+    }
+}
+
+/// Whose a storage's buckets are.
+#[derive(Default)]
+struct Owner {
+    id: String,
+    name: String,
+}
+
+/// One page of a storage's buckets.
+#[derive(Default)]
+struct Listed {
+    buckets: BTreeMap<String, String>,
+    owner: Owner,
+    next: Option<String>,
+}
+
+fn parse(body: &[u8]) -> Result<Listed, quick_xml::Error> {
     let mut reader = Reader::from_reader(body);
-    let (mut buckets, mut field, mut text) = (BTreeMap::new(), Vec::new(), String::new());
+    let (mut listed, mut field, mut text) = (Listed::default(), Vec::new(), String::new());
     let (mut name, mut created, mut inside) = (String::new(), String::new(), false);
     loop {
         match reader.read_event()? {
@@ -175,19 +244,23 @@ fn parse(body: &[u8]) -> Result<BTreeMap<String, String>, quick_xml::Error> {
                 text.clear();
             }
             Event::Text(part) => text.push_str(&part.decode()?),
+            Event::GeneralRef(reference) => push_reference(&reference, &mut text)?,
             Event::End(end) => {
                 match end.local_name().as_ref() {
                     b"Name" if inside => name.clone_from(&text),
                     b"CreationDate" if inside => created.clone_from(&text),
+                    b"ID" if !inside => listed.owner.id.clone_from(&text),
+                    b"DisplayName" if !inside => listed.owner.name.clone_from(&text),
+                    b"ContinuationToken" if !inside && !text.is_empty() => listed.next = Some(text.clone()),
                     b"Bucket" => {
-                        buckets.insert(std::mem::take(&mut name), std::mem::take(&mut created));
+                        listed.buckets.insert(std::mem::take(&mut name), std::mem::take(&mut created));
                         inside = false;
                     }
                     _ => {}
                 }
                 field.clear();
             }
-            Event::Eof => return Ok(buckets),
+            Event::Eof => return Ok(listed),
             _ => {}
         }
     }

@@ -151,7 +151,7 @@ impl Front {
             StatusCode::OK => Seen::read(response.headers()).map(Some),
             // A delete marker, asked for by its version, is no object either.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
-            status => Err(Error::slow_down("The condition could not be checked.").because(format!("HEAD: {status}"))),
+            status => Err(Error::unseen(status, "The condition could not be checked")),
         }
     }
 }

@@ -90,6 +90,16 @@ impl Error {
         Self { status, code, message: message.into(), source: None, retry: false, object_len: None }
     }
 
+    /// What could not be looked up at the storage, which answered with `status`: refused there, or to be tried again.
+    pub fn unseen(status: StatusCode, what: &str) -> Self {
+        let error = if status == StatusCode::FORBIDDEN {
+            Self::access_denied(format!("{what}: the storage refuses it."))
+        } else {
+            Self::slow_down(format!("{what}. Try again."))
+        };
+        error.because(format!("the storage answers {status}"))
+    }
+
     /// 503 with Retry-After: not now. Nothing was stored.
     pub fn slow_down(message: impl Into<String>) -> Self {
         Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", message) }

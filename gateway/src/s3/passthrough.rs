@@ -87,10 +87,7 @@ impl Front {
             }
             // There is nothing to judge, and the storage says so itself.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {}
-            status => {
-                return Err(Error::slow_down("The object could not be looked up. Try again.")
-                    .because(format!("HEAD: {status}")));
-            }
+            status => return Err(Error::unseen(status, "The object could not be looked up")),
         }
         let head = headers::to_storage(&request.headers);
         let answer = match document {

@@ -4,6 +4,7 @@ mod addresses;
 mod backend;
 mod bodies;
 mod broken;
+mod buckets;
 mod budget;
 mod checksums;
 mod conditions;
