@@ -130,6 +130,11 @@ async fn a_part_takes_two_requests_and_its_first_at_another_member_a_look_at_the
         let seen = relay.seen();
         assert_eq!(seen.len(), expected, "part {number}: {seen:?}");
     }
+    // A small one is held until it is known whether it is the last: not in the upload, which must be seen to be open.
+    relay.seen();
+    assert_eq!(part(&client, "sealed", "k", &id, 6, &bytes(10)).await.status, StatusCode::OK);
+    let seen = relay.seen();
+    assert_eq!(seen.len(), 3, "{seen:?}");
     other.end().await;
     gateway.end().await;
     relay.end().await;
