@@ -52,12 +52,12 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 impl Front {
-    /// How the client calls the bucket that it posted to.
-    fn url_of(&self, head: &Parts, bucket: &str) -> String {
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    /// How the client calls the bucket that its request is about.
+    pub(super) fn url_of(&self, headers: &HeaderMap, bucket: &str) -> String {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let scheme = if text("x-forwarded-proto").eq_ignore_ascii_case("https") { "https" } else { "http" };
         let host = text("host");
-        match in_host(&self.settings.domains, &head.headers) {
+        match in_host(&self.settings.domains, headers) {
             Some(_) => format!("{scheme}://{host}"),
             None => format!("{scheme}://{host}/{bucket}"),
         }
@@ -97,12 +97,7 @@ impl Front {
             headers.extend(head.headers.get(name).map(|value| (HeaderName::from_static(name), value.clone())));
         }
         signed::refuse_ambiguous(&[], &headers)?;
-        let (len, body) = measure(file, length).await?;
-        if let Some(policy) = &policy {
-            policy.judge_length(len)?;
-        }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-        let put = Request {
+        let mut put = Request {
             operation: Operation::PutObject,
             method: Method::PUT,
             bucket: bucket.clone(),
@@ -111,15 +106,23 @@ impl Front {
             headers,
             principal,
             source_ip: Some(peer.ip()),
-            body: std::sync::Mutex::new(body),
+            body: std::sync::Mutex::new(upstream::empty()),
             trailers: None,
             request_id: id.to_owned(),
         };
+        // Before the file is read: nobody's files are kept for a refusal.
+        self.grant(&put)?;
+        let (len, body) = measure(file, length).await?;
+        if let Some(policy) = &policy {
+            policy.judge_length(len)?;
+        }
+        put.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+        put.body = std::sync::Mutex::new(body);
         let stored = self.put(put).await?;
         if !stored.status().is_success() {
             return Ok(stored);
         }
-        Ok(answer(&stored, &fields, &Posted { bucket: &bucket, key: &key, url: self.url_of(&head, &bucket) }))
+        Ok(answer(&stored, &fields, &Posted { bucket: &bucket, key: &key, url: self.url_of(&head.headers, &bucket) }))
     }
 }
 
