@@ -99,9 +99,11 @@ export function DataTable<Row>(props: Props<Row>) {
   const items = whole ? undefined : virtual.getVirtualItems();
   const last = items?.at(-1)?.index ?? 0;
 
+  const failed = error !== null && error !== undefined;
   useEffect(() => {
-    if (more?.has === true && !more.busy && rows !== undefined && (whole || last >= ordered.length - AHEAD)) more.load();
-  }, [more, last, ordered.length, rows, whole]);
+    // What failed is asked for again by hand, or with all of the list: here it would be without a pause.
+    if (more?.has === true && !more.busy && !failed && rows !== undefined && (whole || last >= ordered.length - AHEAD)) more.load();
+  }, [more, last, ordered.length, rows, whole, failed]);
 
   const exportRows = async () => {
     setExporting(true);
@@ -129,14 +131,14 @@ export function DataTable<Row>(props: Props<Row>) {
   return (
     <>
       {tools !== undefined && <div className="sg-table-tools">{tools}</div>}
-      {error !== null && error !== undefined && rows === undefined ? (
+      {failed && rows === undefined ? (
         <div className="sg-body">
           <Failure error={error} again={again} />
         </div>
       ) : rows === undefined ? (
         <Loading what={what} lines={8} />
       ) : rows.length === 0 && more?.has === true ? (
-        <Loading what={what} lines={8} />
+        !failed && <Loading what={what} lines={8} />
       ) : rows.length === 0 ? (
         empty
       ) : (
@@ -167,11 +169,16 @@ export function DataTable<Row>(props: Props<Row>) {
           </table>
         </div>
       )}
+      {failed && rows !== undefined && more?.has === true && (
+        <div className="sg-body">
+          <Failure error={error} again={more.load} />
+        </div>
+      )}
       {rows !== undefined && rows.length > 0 && (
         <div className="sg-table-foot">
           <span role="status" style={{ flex: 1 }}>
             {more?.has === true
-              ? `${count(rows.length)}${total === undefined ? '' : ` of ${count(total)}`} ${what} loaded; scroll for more`
+              ? `${count(rows.length)}${total === undefined ? '' : ` of ${count(total)}`} ${what} loaded${failed ? '' : '; scroll for more'}`
               : plural(rows.length, 'row')}
           </span>
           {exportError !== null && <Failure error={exportError} />}
