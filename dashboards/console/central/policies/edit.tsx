@@ -1,13 +1,15 @@
 import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { read } from '@frame/api';
-import type { Issue as Wrong } from '@frame/problem';
-import { Problem } from '@frame/problem';
+import { explain, Problem } from '@frame/problem';
 import { Failure, Note } from '@frame/parts/Note';
+import { reach } from '@frame/reach';
+import { useStore } from '@frame/store';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, type ReactNode, Suspense, useState } from 'react';
+import { lazy, type ReactNode, Suspense } from 'react';
 
 import { api } from '../api';
 import { Explain } from './explain';
+import { type Checked, useVerdict, type Verdict } from './verdict';
 
 const Editor = lazy(async () => ({ default: (await import('@frame/editor/Editor')).Editor }));
 
@@ -27,8 +29,6 @@ spec:
   effect: encrypt    # encrypt | deny
 `;
 
-type Checked = Wrong & { readonly severity: 'error' | 'warning' };
-
 /** What the service says of a text: mistakes, or advice where there are none. */
 export async function check(text: string): Promise<readonly Checked[]> {
   try {
@@ -37,7 +37,8 @@ export async function check(text: string): Promise<readonly Checked[]> {
     );
     return advice.map((issue) => ({ ...issue, severity: 'warning' }));
   } catch (error) {
-    if (error instanceof Problem && error.status === 422) return error.issues.map((issue) => ({ ...issue, severity: 'error' }));
+    // A refusal that names nothing wrong is none of the text.
+    if (error instanceof Problem && error.status === 422 && error.issues.length > 0) return error.issues.map((issue) => ({ ...issue, severity: 'error' }));
     throw error;
   }
 }
@@ -54,17 +55,13 @@ interface Props {
 
 /** The editor with what is wrong under it, and beside it how an object would fare. */
 export function PolicyEditor({ text, onChange, readOnly, actions, error }: Props) {
-  const [issues, setIssues] = useState<readonly Checked[] | null>(null);
+  const [verdict, checked] = useVerdict(text, check);
+  const away = useStore(reach).is !== 'well';
   const schema = useQuery({
     queryKey: ['policies', 'schema'],
     queryFn: ({ signal }) => read(api.GET('/api/v1/policy-set/schema', { signal })),
     staleTime: Infinity,
   });
-  const checked = async (now: string) => {
-    const found = await check(now);
-    setIssues(found);
-    return found;
-  };
   return (
     <div className="sg-split sg-policy">
       <Stack gap="sm">
@@ -76,9 +73,10 @@ export function PolicyEditor({ text, onChange, readOnly, actions, error }: Props
             readOnly={readOnly}
             schema={schema.data}
             check={checked}
+            again={!away}
           />
         </Suspense>
-        <Issues of={issues} />
+        <Said of={verdict} />
         {error !== null && error !== undefined && <Failure error={error} />}
         <Group gap="xs">{actions}</Group>
         {!readOnly && <p className="sg-hint">In the text, Tab indents. Escape, then Tab leaves it. Ctrl-Space offers what fits.</p>}
@@ -88,9 +86,18 @@ export function PolicyEditor({ text, onChange, readOnly, actions, error }: Props
   );
 }
 
-/** What the check found, below the text too: for those who do not see the marks. */
-function Issues({ of }: { readonly of: readonly Checked[] | null }) {
+/** What the check said, below the text too: for those who do not see the marks. */
+function Said({ of }: { readonly of: Verdict | null }) {
   if (of === null) return null;
+  if ('found' in of) return <Issues of={of.found} />;
+  return (
+    <div role="status">
+      <Note tone="warn">{`The text could not be checked: ${explain(of.failed)}`}</Note>
+    </div>
+  );
+}
+
+function Issues({ of }: { readonly of: readonly Checked[] }) {
   const wrong = of.filter((issue) => issue.severity === 'error');
   if (of.length === 0) {
     return (

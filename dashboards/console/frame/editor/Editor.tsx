@@ -6,7 +6,7 @@ import { yaml } from '@codemirror/lang-yaml';
 import { bracketMatching, HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
 import { forceLinting, linter, lintGutter, lintKeymap } from '@codemirror/lint';
 import { search, searchKeymap } from '@codemirror/search';
-import { Compartment, EditorState } from '@codemirror/state';
+import { Compartment, EditorState, StateEffect } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { useEffect, useRef } from 'react';
@@ -26,7 +26,12 @@ interface Props {
   readonly schema?: Schema | undefined;
   /** What is wrong with a text, with its places; a failure of the check itself says nothing about the text. */
   readonly check?: (text: string) => Promise<readonly (Issue & { readonly severity: 'error' | 'warning' })[]>;
+  /** Becomes true: a check that failed may succeed now. */
+  readonly again?: boolean;
 }
+
+/** The text is to be checked although it is the same. */
+const recheck = StateEffect.define();
 
 /** How long after the last key the text is checked. */
 const AFTER_MS = 350;
@@ -41,7 +46,7 @@ const highlight = HighlightStyle.define([
 ]);
 
 /** A text with highlighting, completion, and what is wrong at its line. Escape, then Tab leaves it by keyboard. */
-export function Editor({ label, value, onChange, readOnly = false, schema, check }: Props) {
+export function Editor({ label, value, onChange, readOnly = false, schema, check, again = true }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const latest = useRef({ onChange, schema, check, value });
@@ -49,6 +54,7 @@ export function Editor({ label, value, onChange, readOnly = false, schema, check
     latest.current = { onChange, schema, check, value };
   });
   const writable = useRef(new Compartment());
+  const failed = useRef(false);
 
   useEffect(() => {
     const home = place.current;
@@ -106,13 +112,17 @@ export function Editor({ label, value, onChange, readOnly = false, schema, check
             async (now) => {
               const text = now.state.doc.toString();
               if (!latest.current.check || text.trim() === '') return [];
+              const { doc } = now.state;
               try {
-                return (await latest.current.check(text)).map((issue) => diagnosticOf(now.state.doc, issue));
+                const found = await latest.current.check(text);
+                failed.current = false;
+                return found.map((issue) => diagnosticOf(doc, issue));
               } catch {
+                failed.current = true;
                 return [];
               }
             },
-            { delay: AFTER_MS },
+            { delay: AFTER_MS, needsRefresh: ({ transactions }) => transactions.some(({ effects }) => effects.some((effect) => effect.is(recheck))) },
           ),
           keymap.of([
             { key: 'Tab', run: acceptCompletion },
@@ -154,6 +164,13 @@ export function Editor({ label, value, onChange, readOnly = false, schema, check
     now.dispatch({ changes: { from: 0, to: now.state.doc.length, insert: value } });
     forceLinting(now);
   }, [value]);
+
+  useEffect(() => {
+    const now = view.current;
+    if (!now || !again || !failed.current) return;
+    now.dispatch({ effects: recheck.of(null) });
+    forceLinting(now);
+  }, [again]);
 
   return <div className="sg-editor" ref={place} />;
 }
