@@ -6,11 +6,14 @@ import type { Application } from './application';
 import { Banner } from './Banner';
 import { follow } from './live';
 import { LogIn } from './LogIn';
-import { Unreachable } from './problem';
+import { Problem, Unreachable } from './problem';
 import { whenBack } from './reach';
 import { begin, end, session } from './session';
 import { useStore } from './store';
 import { tell } from './tell';
+
+/** How long after a service that could not say who is there is asked again. */
+const AGAIN_MS = 2_000;
 
 /**
  * Stands before the pages until it is known who is there. A session that ends later is asked for again in a dialog over
@@ -23,20 +26,31 @@ export function Gate({ app, children }: { readonly app: Application; readonly ch
   const [waits, setWaits] = useState(false);
 
   useEffect(() => {
+    let timer: number | undefined;
     const ask = async () => {
+      window.clearTimeout(timer);
       if (session.get().is !== 'unknown') return;
       try {
         const who = await app.who();
         if (who) begin(who);
         else end();
       } catch (error) {
-        // Asked again as soon as it answers; until then the banner says so.
-        if (error instanceof Unreachable) setWaits(true);
-        else end();
+        // A service that cannot look the session up does not say that there is none.
+        const ailing = error instanceof Problem && error.status === 503;
+        if (!ailing && !(error instanceof Unreachable)) {
+          end();
+          return;
+        }
+        // Asked again as soon as it is back; until then the banner says so.
+        setWaits(true);
+        // It may have been back before the banner found it away: then nothing tells of its return.
+        window.clearTimeout(timer);
+        if (ailing) timer = window.setTimeout(() => void ask(), AGAIN_MS);
       }
     };
     whenBack(() => void ask());
     void ask();
+    return () => window.clearTimeout(timer);
   }, [app]);
 
   const whose = now.is === 'in' ? now.who.name : undefined;
