@@ -4,7 +4,7 @@ import type { Who } from '@frame/session';
 import type { components, paths } from '@generated/central';
 
 /** Central's interface, as its document describes it. */
-export const api = client<paths>();
+export const api = client<paths>(['/api/v1/policy-set/check', '/api/v1/policy-set/explain', '/api/v1/policy-set/explain-draft']);
 
 /** What the interface speaks of, by the names of its document. */
 export type Schemas = components['schemas'];

@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch';
 
-import type { Problem} from './problem';
+import type { Problem } from './problem';
 import { Unreachable, problemOf } from './problem';
 import { answered, probe, silent } from './reach';
 import { again, inside } from './session';
@@ -10,25 +10,30 @@ export const OWN_HEADER = 'X-Sealgate-Request';
 
 const SESSION = '/api/v1/session';
 
+/** Methods that change nothing. */
+const SAFE = new Set(['GET', 'HEAD']);
+
 /** How long the answer to a question may take to begin. What changes something is waited for: it goes on when the service does. */
 const READ_MS = 10_000;
 
 /** Statuses of whatever stands between here and the service. */
 const BETWEEN = new Set([502, 504]);
 
-/** Sends a request; one that finds the session over waits for its person's log-in and is sent again, with what it carried. */
-export async function send(request: Request): Promise<Response> {
+/**
+ * Sends a request; one that finds the session over waits for its person's log-in and is sent again, with what it carried.
+ * `reads`: it changes nothing at the service, though its method may say that it does.
+ */
+export async function send(request: Request, reads = SAFE.has(request.method)): Promise<Response> {
   const kept = request.clone();
   const asker = inside();
-  const response = await once(request);
+  const response = await once(request, reads);
   if (response.status !== 401 || new URL(request.url).pathname === SESSION) return response;
-  await again(asker, request.method !== 'GET');
-  return send(kept);
+  await again(asker, !reads);
+  return send(kept, reads);
 }
 
-async function once(request: Request): Promise<Response> {
+async function once(request: Request, reads: boolean): Promise<Response> {
   request.headers.set(OWN_HEADER, '1');
-  const reads = request.method === 'GET';
   const patience = new AbortController();
   const timer = reads ? window.setTimeout(() => patience.abort(), READ_MS) : undefined;
   const attempt = () => fetch(request, { signal: AbortSignal.any([request.signal, patience.signal]) });
@@ -70,11 +75,12 @@ export async function refusal(response: Response): Promise<Problem> {
   return problemOf(response.status, body);
 }
 
-/** The typed client of an application's interface. */
-export function client<Paths extends object>() {
+/** The typed client of an application's interface. `questions`: paths to which a POST only asks something, since its question is a text. */
+export function client<Paths extends object>(questions: readonly (keyof Paths & string)[] = []) {
+  const asks = new Set<string>(questions);
   return createClient<Paths>({
     baseUrl: window.location.origin,
-    fetch: send,
+    fetch: (request) => send(request, SAFE.has(request.method) || (request.method === 'POST' && asks.has(new URL(request.url).pathname))),
     // Repeated, as the services read lists: `gateway=a&gateway=b`.
     querySerializer: { array: { style: 'form', explode: true } },
   });
