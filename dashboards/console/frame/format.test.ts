@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { ago, bytes, count, lasting, share, short, span } from './format';
+import { ago, bytes, count, hour, lasting, share, short, span } from './format';
 
 describe('bytes', () => {
   it('have binary units and one digit where it says something', () => {
@@ -47,6 +47,11 @@ describe('times', () => {
   it('last since a moment', () => {
     expect(lasting(now - 3 * 60_000, now)).toBe('for 3 minutes');
     expect(lasting(now - 1_000, now)).toBe('just now');
+  });
+  it('are told to the minute, with the day where it is another one', () => {
+    const at = new Date(2026, 0, 2, 9, 5).getTime();
+    expect(hour(at, at + 3_600_000)).toBe('09:05');
+    expect(hour(at, at + 24 * 3_600_000)).toBe('2 Jan, 09:05');
   });
   it('span the two greatest parts', () => {
     expect(span(0)).toBe('0 s');

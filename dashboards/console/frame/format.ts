@@ -98,3 +98,12 @@ const exactly = new Intl.DateTimeFormat('en-GB', {
 
 /** A moment to the second, in the reader's time zone, which it names. */
 export const exact = (at: number): string => exactly.format(at);
+
+const hours = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const days = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+
+/** A moment to the minute, in the reader's time zone: 14:05; with its day where that is not the one of `now`. */
+export function hour(at: number, now: number): string {
+  const told = hours.format(at);
+  return new Date(at).toDateString() === new Date(now).toDateString() ? told : `${days.format(at)}, ${told}`;
+}

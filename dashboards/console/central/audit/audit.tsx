@@ -86,8 +86,7 @@ export function Audit() {
           columns={columns}
           rows={rows}
           rowKey={(row) => String(row.sequence)}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
           all={() => everyRecord(question)}
           tools={

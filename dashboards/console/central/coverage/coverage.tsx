@@ -202,8 +202,7 @@ export function Coverage() {
             columns={COLUMNS}
             rows={rows}
             rowKey={(row) => `${row.storage_id} ${row.bucket}`}
-            error={asked.error}
-            again={() => void asked.refetch()}
+            asked={asked}
             sort={search.sort}
             onSort={(sort) => set({ sort })}
             tools={

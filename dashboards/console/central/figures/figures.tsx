@@ -102,8 +102,7 @@ export function Figures() {
           columns={columns}
           rows={asked.data?.rows}
           rowKey={(row) => [row.gateway, row.bucket, row.policy, row.outcome].join('\u0000')}
-          error={asked.error}
-          again={() => void asked.refetch()}
+          asked={asked}
           sort={search.sort}
           onSort={(sort) => set({ sort })}
           tools={

@@ -110,8 +110,7 @@ export function GatewayList() {
           columns={COLUMNS}
           rows={rows}
           rowKey={(row) => row.id}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
           total={list.data?.pages[0]?.total}
           all={() => everyGateway(search)}

@@ -93,8 +93,7 @@ export function Kms() {
             columns={COLUMNS}
             rows={rows}
             rowKey={(row) => `${row.storage} ${row.id}`}
-            error={inventories.error}
-            again={() => void inventories.refetch()}
+            asked={inventories}
             plain
             sort={orderOf(search.sort, 'kms')}
             onSort={(order) => void navigate({ search: { ...search, sort: withOrder(search.sort, 'kms', order) }, replace: true })}
@@ -107,8 +106,7 @@ export function Kms() {
             columns={CALLS}
             rows={calls.data?.rows}
             rowKey={(row) => [row.gateway, row.kms, row.operation, row.result].join(' ')}
-            error={calls.error}
-            again={() => void calls.refetch()}
+            asked={calls}
             sort={orderOf(search.sort, 'calls')}
             onSort={(order) => void navigate({ search: { ...search, sort: withOrder(search.sort, 'calls', order) }, replace: true })}
             empty={<Empty title="No call was counted yet">A gateway asks its KMS when it makes or opens a key encryption key.</Empty>}

@@ -2,6 +2,7 @@ import { ActionIcon, Indicator, Menu } from '@mantine/core';
 import { count, plural } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { explain } from '@frame/problem';
+import { KeptLine } from '@frame/parts/Note';
 import { State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
 import { may, session } from '@frame/session';
@@ -63,7 +64,8 @@ export function Bell() {
       <Menu.Dropdown className="sg-bell">
         <Menu.Label>{total === 0 ? 'Notifications' : plural(total, 'thing is the matter', 'things are the matter')}</Menu.Label>
         {asked.isError && asked.data === undefined && <p className="sg-bell-none">{explain(asked.error)}</p>}
-        {asked.isSuccess && total === 0 && (
+        {asked.data !== undefined && <KeptLine className="sg-bell-none" of={asked} />}
+        {asked.data !== undefined && total === 0 && (
           <p className="sg-bell-none">Nothing is the matter. A gateway that is lost, a refused policy, a certificate near its end or a KMS that does not answer would stand here.</p>
         )}
         {all.slice(0, SHOWN).map((one) => (

@@ -59,8 +59,7 @@ export function NotificationList() {
           columns={columns}
           rows={rows}
           rowKey={(row) => row.id}
-          error={asked.error}
-          again={() => void asked.refetch()}
+          asked={asked}
           sort={search.sort}
           onSort={(sort) => set({ sort })}
           tools={

@@ -54,8 +54,7 @@ export function ApiTokens() {
           columns={columns}
           rows={list.data?.tokens}
           rowKey={(row) => row.id}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           sort={search.sort}
           onSort={(sort) => void navigate({ search: { sort }, replace: true })}
           empty={

@@ -73,8 +73,7 @@ export function Users() {
           columns={columns}
           rows={list.data?.operators}
           rowKey={(row) => row.id}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           sort={search.sort}
           onSort={(sort) => void navigate({ search: { sort }, replace: true })}
           empty={<Empty title="There is no account" />}

@@ -109,8 +109,7 @@ export function Revisions() {
             columns={columns}
             rows={rows}
             rowKey={(row) => String(row.number)}
-            error={history.error}
-            again={() => void history.refetch()}
+            asked={history}
             more={{ has: history.hasNextPage, busy: history.isFetchingNextPage, load: () => void history.fetchNextPage() }}
             total={head}
             empty={<Empty title="No revision yet">The first policy that is published makes the first revision.</Empty>}

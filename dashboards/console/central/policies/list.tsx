@@ -103,8 +103,7 @@ export function PolicyList() {
             columns={COLUMNS}
             rows={list.data?.policies}
             rowKey={(row) => row.uid}
-            error={list.error}
-            again={() => void list.refetch()}
+            asked={list}
             sort={search.sort}
             onSort={(sort) => set({ sort })}
             tools={

@@ -68,8 +68,7 @@ export function ConvergencePage() {
             columns={COLUMNS}
             rows={rows}
             rowKey={(row) => row.name}
-            error={list.error}
-            again={() => void list.refetch()}
+            asked={list}
             more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
             total={first && totalOf(first, search.show)}
             all={() => everyProgress(only, search.show)}

@@ -102,8 +102,7 @@ function Configuration() {
         columns={COLUMNS}
         rows={rows}
         rowKey={(row) => `${row.section}.${row.key}`}
-        error={asked.error}
-        again={() => void asked.refetch()}
+        asked={asked}
         sort={search.sort}
         onSort={(sort) => set({ sort })}
         tools={

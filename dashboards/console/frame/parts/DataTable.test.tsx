@@ -1,6 +1,6 @@
 import { MantineProvider } from '@mantine/core';
 import { useInfiniteQuery, QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { cleanup, fireEvent, render, screen } from '@testing-library/react';
+import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import { afterEach, expect, it, vi } from 'vitest';
 
 import { Problem } from '../problem';
@@ -26,22 +26,23 @@ function Listed({ ask, first }: { readonly ask: () => Promise<readonly number[]>
       columns={COLUMNS}
       rows={list.data?.pages.flat()}
       rowKey={String}
-      error={list.error}
-      again={() => void list.refetch()}
+      asked={list}
       more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
       empty="none"
     />
   );
 }
 
-function show(ask: () => Promise<readonly number[]>, first: readonly number[] = [1, 2]) {
+function show(ask: () => Promise<readonly number[]>, first: readonly number[] = [1, 2]): QueryClient {
+  const queries = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   render(
     <MantineProvider>
-      <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
+      <QueryClientProvider client={queries}>
         <Listed ask={ask} first={first} />
       </QueryClientProvider>
     </MantineProvider>,
   );
+  return queries;
 }
 
 it('asks once for a next page that fails, says why under the rows, and asks again by hand', async () => {
@@ -58,6 +59,19 @@ it('asks once for a next page that fails, says why under the rows, and asks agai
   expect(await screen.findByText('row 3')).toBeTruthy();
   expect(ask).toHaveBeenCalledTimes(2);
   expect(screen.queryByRole('alert')).toBeNull();
+});
+
+it('says since when its rows are as they are where they could not be asked for anew, and asks for all of them by hand', async () => {
+  const ask = vi.fn<() => Promise<readonly number[]>>().mockResolvedValue([3]);
+  const queries = show(ask);
+  expect(await screen.findByText('row 3')).toBeTruthy();
+  ask.mockRejectedValueOnce(refusal);
+  await queries.invalidateQueries();
+  expect((await screen.findByRole('alert')).textContent).toMatch(/Not refreshed since \d\d:\d\d: The page could not be read\./);
+  expect(screen.getByText('row 3')).toBeTruthy();
+  fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
+  await waitFor(() => expect(screen.queryByRole('alert')).toBeNull());
+  expect(ask).toHaveBeenCalledTimes(3);
 });
 
 it('does not go on saying that it loads where a first page was empty and the next one failed', async () => {

@@ -7,7 +7,7 @@ import { type Cell, csv, save } from '../csv';
 import { count, plural } from '../format';
 import { printing } from '../printing';
 import { useStore } from '../store';
-import { Failure, Loading } from './Note';
+import { type Asked, Failure, hasFailed, Kept, Loading } from './Note';
 import { compare, type Sort, sortOf, sortText } from './sort';
 
 /** A column of the export only: what the page shows otherwise, or elsewhere. */
@@ -43,8 +43,8 @@ interface Props<Row> {
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[] | undefined;
   readonly rowKey: (row: Row) => string;
-  readonly error?: unknown;
-  readonly again?: () => void;
+  /** The question that the rows are the answer to; absent: whoever shows the table says how it fared. */
+  readonly asked?: Asked & { readonly isFetchNextPageError?: boolean };
   /** Shown where there is no row. */
   readonly empty: ReactNode;
   /** Filters and the like. */
@@ -70,7 +70,7 @@ const AHEAD = 30;
 
 /** A table: virtual rows under a head that stays, further pages as they are scrolled to, export of all of it. */
 export function DataTable<Row>(props: Props<Row>) {
-  const { what, columns: told, rows, rowKey, error, again, empty, tools, sort, sorted, onSort, more, total, all, plain = false } = props;
+  const { what, columns: told, rows, rowKey, asked, empty, tools, sort, sorted, onSort, more, total, all, plain = false } = props;
   const columns = useMemo(() => told.filter((column): column is ShownColumn<Row> => column.file !== true), [told]);
   const onPaper = useStore(printing) !== undefined;
   const [exporting, setExporting] = useState(false);
@@ -99,7 +99,7 @@ export function DataTable<Row>(props: Props<Row>) {
   const items = whole ? undefined : virtual.getVirtualItems();
   const last = items?.at(-1)?.index ?? 0;
 
-  const failed = error !== null && error !== undefined;
+  const failed = hasFailed(asked);
   useEffect(() => {
     // What failed is asked for again by hand, or with all of the list: here it would be without a pause.
     if (more?.has === true && !more.busy && !failed && rows !== undefined && (whole || last >= ordered.length - AHEAD)) more.load();
@@ -131,9 +131,10 @@ export function DataTable<Row>(props: Props<Row>) {
   return (
     <>
       {tools !== undefined && <div className="sg-table-tools">{tools}</div>}
+      {failed && rows !== undefined && asked.isFetchNextPageError !== true && <Kept of={asked} />}
       {failed && rows === undefined ? (
         <div className="sg-body">
-          <Failure error={error} again={again} />
+          <Failure error={asked.error} again={() => void asked.refetch()} />
         </div>
       ) : rows === undefined ? (
         <Loading what={what} lines={8} />
@@ -169,9 +170,9 @@ export function DataTable<Row>(props: Props<Row>) {
           </table>
         </div>
       )}
-      {failed && rows !== undefined && more?.has === true && (
+      {failed && asked.isFetchNextPageError === true && more?.has === true && (
         <div className="sg-body">
-          <Failure error={error} again={more.load} />
+          <Failure error={asked.error} again={more.load} />
         </div>
       )}
       {rows !== undefined && rows.length > 0 && (

@@ -2,8 +2,12 @@ import { Button, Skeleton } from '@mantine/core';
 import { IconAlertTriangle, IconCircleCheck, IconCircleX, IconInfoCircle } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 
+import { exact, hour } from '../format';
 import { Problem, Unreachable, explain, isAtFields } from '../problem';
+import { reach } from '../reach';
+import { useStore } from '../store';
 import type { Tone } from './State';
+import { useNow } from './Time';
 
 const SIGNS = { good: IconCircleCheck, warn: IconAlertTriangle, bad: IconCircleX, idle: IconInfoCircle } as const;
 
@@ -85,16 +89,72 @@ export function Loading({ lines = 6, what }: { readonly lines?: number; readonly
   );
 }
 
-interface Asked<T> {
-  readonly data: T | undefined;
+/** A question, as far as is told of it where its answer is missing or old. */
+export interface Asked {
   readonly error: unknown;
-  readonly isPending: boolean;
+  /** When the answer that stands came, in milliseconds since 1970. */
+  readonly dataUpdatedAt: number;
   readonly refetch: () => unknown;
 }
 
-/** What was asked for: on its way, there, or refused. What was there stays while it is asked for again. */
-export function Shown<T>({ of, what, lines, children }: { readonly of: Asked<T>; readonly what: string; readonly lines?: number; readonly children: (value: T) => ReactNode }) {
-  if (of.data !== undefined) return <>{children(of.data)}</>;
+/** Whether the last time that it was asked came to nothing; an answer may stand all the same. */
+export const hasFailed = <A extends Asked>(of: A | undefined): of is A => of !== undefined && of.error !== null && of.error !== undefined;
+
+/** Whether an answer stands that could not be asked for anew. Of a service that is away the banner says it, for all of the page. */
+function useIsKept(of: Asked): boolean {
+  const away = useStore(reach).is !== 'well';
+  return !away && hasFailed(of) && !(of.error instanceof Unreachable);
+}
+
+/** Since when what stands is as it is, and why: a line among others. */
+export function KeptLine({ of, className }: { readonly of: Asked; readonly className?: string }) {
+  if (!useIsKept(of)) return null;
+  return (
+    <p className={className}>
+      Not refreshed since <Hour at={of.dataUpdatedAt} />: {explain(of.error)}
+    </p>
+  );
+}
+
+/** The same above what stands, and a way to ask again. */
+export function Kept({ of }: { readonly of: Asked }) {
+  if (!useIsKept(of)) return null;
+  return (
+    <div className="sg-kept">
+      <Note tone="warn" alert>
+        <KeptLine of={of} />
+        <Button mt={8} size="xs" variant="default" onClick={() => void of.refetch()}>
+          Try again
+        </Button>
+      </Note>
+    </div>
+  );
+}
+
+function Hour({ at }: { readonly at: number }) {
+  const now = useNow();
+  return (
+    <time dateTime={new Date(at).toISOString()} title={exact(at)}>
+      {hour(at, now)}
+    </time>
+  );
+}
+
+interface Answered<T> extends Asked {
+  readonly data: T | undefined;
+  readonly isPending: boolean;
+}
+
+/** What was asked for: on its way, there, or refused. What was there stays while it is asked for again, and where that fails, which is said. */
+export function Shown<T>({ of, what, lines, children }: { readonly of: Answered<T>; readonly what: string; readonly lines?: number; readonly children: (value: T) => ReactNode }) {
+  if (of.data !== undefined) {
+    return (
+      <>
+        <Kept of={of} />
+        {children(of.data)}
+      </>
+    );
+  }
   if (of.isPending) return <Loading what={what} lines={lines} />;
   return <Failure error={of.error} again={() => void of.refetch()} />;
 }

@@ -68,8 +68,7 @@ export function Backends() {
             columns={columns}
             rows={list.data?.backends}
             rowKey={(row) => row.name}
-            error={list.error}
-            again={() => void list.refetch()}
+            asked={list}
             sort={search.sort}
             onSort={(sort) => void navigate({ search: { sort }, replace: true })}
             empty={<Empty title="There is no backend">The configuration file of the gateway names one.</Empty>}

@@ -60,8 +60,7 @@ export function Buckets() {
           columns={columns}
           rows={rows}
           rowKey={(row) => row.bucket}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           sort={search.sort}
           onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
           tools={<TextInput label="Bucket" w={220} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}

@@ -84,8 +84,7 @@ export function Credentials() {
           columns={columns}
           rows={rows}
           rowKey={(row) => row.access_key}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           sort={search.sort}
           onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
           tools={<TextInput label="Name, key or bucket" w={240} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}

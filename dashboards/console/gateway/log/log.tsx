@@ -95,8 +95,7 @@ export function Log() {
           columns={columns}
           rows={rows}
           rowKey={(row) => String(row.number)}
-          error={asked.error}
-          again={() => void asked.refetch()}
+          asked={asked}
           tools={
             <>
               <Select

@@ -26,8 +26,7 @@ export function ChooseBucket() {
         columns={COLUMNS}
         rows={rows}
         rowKey={(row) => row.bucket}
-        error={list.error}
-        again={() => void list.refetch()}
+        asked={list}
         sort={search.sort}
         onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
         tools={<TextInput label="Bucket" w={220} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}

@@ -151,8 +151,7 @@ function Folder({ place, choose }: { readonly place: Place; readonly choose: Rea
           columns={columns}
           rows={rows}
           rowKey={(row) => (row.is === 'folder' ? `/${row.prefix}` : `.${row.key}`)}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           more={{ has: list.hasNextPage, busy: list.isFetchingNextPage, load: () => void list.fetchNextPage() }}
           all={() => everything(place)}
           tools={

@@ -70,8 +70,7 @@ export function PoliciesPage() {
             columns={columns}
             rows={rows}
             rowKey={(row) => row.uid}
-            error={asked.error}
-            again={() => void asked.refetch()}
+            asked={asked}
             sort={search.sort}
             onSort={(sort) => void navigate({ search: { ...search, sort }, replace: true })}
             tools={<TextInput label="Policy" w={240} value={search.q ?? ''} onChange={(event) => void navigate({ search: { ...search, q: event.currentTarget.value || undefined }, replace: true })} />}

@@ -50,8 +50,7 @@ export function Tokens() {
           columns={columns}
           rows={list.data?.tokens}
           rowKey={(row) => row.id}
-          error={list.error}
-          again={() => void list.refetch()}
+          asked={list}
           sort={search.sort}
           onSort={(sort) => void navigate({ search: { sort }, replace: true })}
           empty={
