@@ -26,6 +26,8 @@ interface Props {
 interface Base {
   readonly source: string;
   readonly etag: string;
+  /** It was published here, in place of this one: the page may not have heard of it yet. */
+  readonly before?: string;
 }
 
 /** Edits a policy. Where somebody else publishes meanwhile, both texts are shown, and what was typed stays. */
@@ -35,17 +37,19 @@ export function EditPolicy({ name, source, etag, changedIn, edits }: Props) {
   const dirty = text !== base.source;
   const queries = useQueryClient();
 
+  const moved = base.etag !== etag && base.before !== etag;
   // Nothing was typed: the page follows what is published.
-  if (!dirty && base.etag !== etag) {
+  if (!dirty && moved) {
     setBase({ source, etag });
     setText(source);
   }
-  const theirs = dirty && base.etag !== etag;
+  const theirs = dirty && moved;
 
   const publishing = useMutation({
-    mutationFn: () => readTagged(put(name, text, { 'If-Match': base.etag })),
-    onSuccess: async ({ value, etag: tag }) => {
-      setBase({ source: text, etag: tag });
+    mutationFn: (sent: string) => readTagged(put(name, sent, { 'If-Match': base.etag })),
+    onSuccess: async ({ value, etag: tag }, sent) => {
+      // Not what stands there now: somebody may have typed on while it was under way.
+      setBase({ source: sent, etag: tag, before: base.etag });
       tell.done(value.changed.length > 0 ? `Revision ${value.revision} is published` : 'Nothing was changed');
       await queries.invalidateQueries({ queryKey: ['policies'] });
     },
@@ -103,7 +107,7 @@ export function EditPolicy({ name, source, etag, changedIn, edits }: Props) {
         actions={
           edits && (
             <>
-              <Publish busy={publishing.isPending} dirty={dirty && !theirs} verb="Publish" onClick={() => publishing.mutate()} />
+              <Publish busy={publishing.isPending} dirty={dirty && !theirs} verb="Publish" onClick={() => publishing.mutate(text)} />
               <Button variant="default" disabled={!dirty} onClick={() => setText(base.source)}>
                 Take back what you typed
               </Button>
