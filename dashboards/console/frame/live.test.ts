@@ -1,27 +1,32 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { follow, isLong } from './live';
+import { follow, isLong, live } from './live';
 
 class Source extends EventTarget {
   static latest: Source;
   static readonly CLOSED = 2;
   onopen: (() => void) | undefined;
   onerror: (() => void) | undefined;
-  readonly readyState = 1;
+  static opened = 0;
+  readyState = 1;
 
   constructor() {
     super();
     Source.latest = this;
+    Source.opened += 1;
   }
 
   close() {
-    // Nothing is held.
+    this.readyState = Source.CLOSED;
   }
 }
 
 beforeEach(() => vi.stubGlobal('EventSource', Source));
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 /** A question whose answers are given by hand. */
 function asked(queries: QueryClient, queryKey: readonly string[], also?: readonly string[]) {
@@ -63,6 +68,36 @@ test('hints that come faster than answers are taken as one further hint', async 
   await one.answer(3);
   expect(one.queryFn).toHaveBeenCalledTimes(3);
   end();
+  one.leave();
+});
+
+test('a page that is hidden holds no connection, and asks for what it missed when it is seen again', async () => {
+  const hide = (hidden: boolean) => {
+    vi.spyOn(document, 'hidden', 'get').mockReturnValue(hidden);
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
+  const queries = new QueryClient();
+  const one = asked(queries, ['statistics', 'overview']);
+  await one.answer(1);
+  const before = Source.opened;
+  const end = follow(queries, ['statistics']);
+  const first = Source.latest;
+  hide(true);
+  expect(first.readyState).toBe(Source.CLOSED);
+  expect(live.get()).toBe('asking');
+  hide(false);
+  expect(Source.latest).not.toBe(first);
+  Source.latest.onopen?.();
+  expect(live.get()).toBe('live');
+  expect(one.queryFn).toHaveBeenCalledTimes(2);
+  // Seen already: one connection is enough.
+  hide(false);
+  expect(Source.opened - before).toBe(2);
+
+  end();
+  expect(Source.latest.readyState).toBe(Source.CLOSED);
+  hide(false);
+  expect(Source.opened - before).toBe(2);
   one.leave();
 });
 

@@ -66,7 +66,8 @@ function refresher(queries: QueryClient): (topic: string) => void {
 
 /**
  * Follows the service's hints: an event named after a topic makes all that is shown of the topic be asked for anew.
- * They carry no data, so a lost one costs time, never truth; whatever they miss is asked for on the return.
+ * They carry no data, so a lost one costs time, never truth; whatever they miss is asked for on the return. While the
+ * page is hidden none is listened for.
  */
 export function follow(queries: QueryClient, topics: readonly string[]): () => void {
   let source: EventSource | undefined;
@@ -93,15 +94,27 @@ export function follow(queries: QueryClient, topics: readonly string[]): () => v
     };
     for (const topic of topics) source.addEventListener(topic, () => refresh(topic));
   };
-  open();
+  const close = () => {
+    window.clearTimeout(timer);
+    source?.close();
+    source = undefined;
+    live.set('asking');
+  };
+  // A browser has six connections for all pages of a service. One that nobody sees gives its own back, and asks for what
+  // it missed when it is seen again.
+  const look = () => {
+    if (document.hidden) close();
+    else if (source === undefined) open();
+  };
+  document.addEventListener('visibilitychange', look);
+  look();
   const alive = window.setInterval(() => {
     if (!document.hidden) void probe();
   }, SIGN_OF_LIFE_MS);
   return () => {
+    document.removeEventListener('visibilitychange', look);
     window.clearInterval(alive);
-    window.clearTimeout(timer);
-    source?.close();
-    live.set('asking');
+    close();
   };
 }
 
