@@ -1,12 +1,13 @@
 import { count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import type { Column } from '@frame/parts/DataTable';
-import { Shown } from '@frame/parts/Note';
+import { Kept, Note, Shown } from '@frame/parts/Note';
 import { Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { State } from '@frame/parts/State';
 import { Moment, moment, Time } from '@frame/parts/Time';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 
 import { type BucketCoverage, coverageQuery } from '../coverage/data';
 import { counted, isUnlooked, known, knownBytes } from '../coverage/sums';
@@ -56,7 +57,6 @@ export function Behind({ gateway }: { readonly gateway: Gateway }) {
   const inventories = useQuery({ ...inventoriesQuery([gateway.name]), refetchInterval: every });
   const coverage = useQuery({ ...coverageQuery([gateway.name]), refetchInterval: every });
   const inventory = inventories.data?.find((one) => one.storage_id === gateway.storage_id);
-  const buckets = coverage.data?.coverage.filter((one) => one.storage_id === gateway.storage_id) ?? [];
   if (!inventory) {
     return (
       <Panel title="Storage">
@@ -68,6 +68,7 @@ export function Behind({ gateway }: { readonly gateway: Gateway }) {
   }
   return (
     <>
+      <Kept of={inventories} />
       <div className="sg-split">
         <Panel title="KMS" flush>
           <Small what="KMS" columns={KMS_COLUMNS} rows={inventory.content.kms} rowKey={(row) => row.id} none="No KMS is set up at this gateway: it cannot encrypt." />
@@ -77,7 +78,32 @@ export function Behind({ gateway }: { readonly gateway: Gateway }) {
         </Panel>
       </div>
       <Panel title="Buckets" flush aside={<span>as {inventory.gateway} saw them <Time at={inventory.taken_at} /></span>}>
-        <Small what="buckets" columns={BUCKETS} rows={buckets} rowKey={(row) => row.bucket} none="There is no bucket yet." />
+        <Shown of={coverage} what="buckets" lines={3}>
+          {(answer) => (
+            <>
+              {answer.truncated && (
+                <div className="sg-body">
+                  <Note tone="warn">
+                    <p>
+                      There are more than {count(answer.coverage.length)} buckets; these are the first of them.{' '}
+                      <Link to="/coverage" search={{ gateways: gateway.name }}>
+                        The coverage
+                      </Link>{' '}
+                      can be narrowed down by name.
+                    </p>
+                  </Note>
+                </div>
+              )}
+              <Small
+                what="buckets"
+                columns={BUCKETS}
+                rows={answer.coverage.filter((one) => one.storage_id === gateway.storage_id)}
+                rowKey={(row) => row.bucket}
+                none={answer.truncated ? 'None of these is of this storage.' : 'There is no bucket yet.'}
+              />
+            </>
+          )}
+        </Shown>
       </Panel>
     </>
   );

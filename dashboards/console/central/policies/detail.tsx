@@ -4,7 +4,7 @@ import { bytes, count } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { Confirm } from '@frame/parts/Confirm';
 import type { Column } from '@frame/parts/DataTable';
-import { Shown } from '@frame/parts/Note';
+import { Note, Shown } from '@frame/parts/Note';
 import { Page, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { State, Tag } from '@frame/parts/State';
@@ -103,13 +103,20 @@ function Hits({ name }: { readonly name: string }) {
     <Panel title="Hits" flush aside={<Link to="/figures" search={{ policy: name, by: 'key' }}>All rows</Link>}>
       <Shown of={figures} what="hits" lines={3}>
         {(answer) => (
-          <Small
-            what="hits"
-            columns={HITS}
-            rows={answer.rows.filter((row) => row.objects > 0)}
-            rowKey={(row) => [row.gateway, row.bucket, row.outcome].join(' ')}
-            none="No object has matched it yet."
-          />
+          <>
+            {answer.truncated && (
+              <div className="sg-body">
+                <Note tone="warn">{`There are more than ${count(answer.rows.length)} rows; these are the first of them. All rows can be narrowed down, or summed.`}</Note>
+              </div>
+            )}
+            <Small
+              what="hits"
+              columns={HITS}
+              rows={answer.rows.filter((row) => row.objects > 0)}
+              rowKey={(row) => [row.gateway, row.bucket, row.outcome].join(' ')}
+              none={answer.truncated ? 'None of these rows has an object.' : 'No object has matched it yet.'}
+            />
+          </>
         )}
       </Shown>
     </Panel>
@@ -136,6 +143,10 @@ const REVISIONS: readonly Column<Change>[] = [
   },
 ];
 
+/** What is known where none of so many revisions changed it. The history is of the present lineage. */
+const lookedThrough = (revisions: number, further: boolean): string =>
+  further ? `None of the newest ${count(revisions)} revisions changed it.` : 'No revision changed it since the lineage began.';
+
 function PolicyHistory({ name }: { readonly name: string }) {
   const history = useInfiniteQuery(historyQuery());
   return (
@@ -150,7 +161,7 @@ function PolicyHistory({ name }: { readonly name: string }) {
                 .flatMap((page) => page.revisions)
                 .flatMap((revision) => revision.changes.filter((change) => change.name === name).map((change) => ({ ...revision, happened: happened(change.change, revision.restores) })))}
               rowKey={(row) => String(row.number)}
-              none="None of the newest revisions changed it."
+              none={lookedThrough(answer.pages.reduce((sum, page) => sum + page.revisions.length, 0), history.hasNextPage)}
             />
             {history.hasNextPage && (
               <div className="sg-body">
