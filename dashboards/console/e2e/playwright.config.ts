@@ -1,6 +1,6 @@
 import { defineConfig } from '@playwright/test';
 
-import { artefacts } from './service';
+import { artefacts, needed } from './service';
 
 /** Against real binaries, on Debian's Chromium: `tests/suite/console.rs` starts both. */
 export default defineConfig({
@@ -11,6 +11,8 @@ export default defineConfig({
   retries: 0,
   forbidOnly: true,
   timeout: 240_000,
+  // Before the process is ended from without, which leaves no word of where it was.
+  globalTimeout: Number(needed('SEALGATE_STORIES_MS')),
   expect: { timeout: 30_000 },
   reporter: [['list']],
   use: {
