@@ -4,25 +4,27 @@ import { readFileSync } from 'node:fs';
 import type { Download, Locator, Page } from '@playwright/test';
 
 import { boto3, central, gateway, rest } from './service';
-import { expect, inSidebar, pickByArrows, pickInMenu, reach, test } from './test';
+import { expect, inSidebar, ofItsDialog, pickByArrows, pickInMenu, reach, test } from './test';
 
 const PASSPHRASE = 'typed twice by an operator';
 
 /** What shows where the keyboard is; a field of text shows it by its caret. */
 async function seen(page: Page): Promise<void> {
-  const how = await page.evaluate(() => {
-    const at = document.activeElement;
-    if (!(at instanceof HTMLElement) || at === document.body) return 'the keyboard is nowhere';
-    if (at instanceof HTMLTextAreaElement || (at instanceof HTMLInputElement && !['checkbox', 'radio'].includes(at.type))) return 'seen';
-    const outlined = (element: Element) => {
-      const style = getComputedStyle(element);
-      return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
-    };
-    // A switch is drawn beside what has the focus.
-    const drawn = at instanceof HTMLInputElement ? [at, ...(at.parentElement?.querySelectorAll('*') ?? [])] : [at];
-    return drawn.some(outlined) ? 'seen' : `nothing shows that the keyboard is at ${at.outerHTML.slice(0, 200)}`;
-  });
-  expect(how).toBe('seen');
+  const how = () =>
+    page.evaluate(() => {
+      const at = document.activeElement;
+      if (!(at instanceof HTMLElement) || at === document.body) return 'the keyboard is nowhere';
+      if (at instanceof HTMLTextAreaElement || (at instanceof HTMLInputElement && !['checkbox', 'radio'].includes(at.type))) return 'seen';
+      const outlined = (element: Element) => {
+        const style = getComputedStyle(element);
+        return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+      };
+      // A switch is drawn beside what has the focus.
+      const drawn = at instanceof HTMLInputElement ? [at, ...(at.parentElement?.querySelectorAll('*') ?? [])] : [at];
+      return drawn.some(outlined) ? 'seen' : `nothing shows that the keyboard is at ${at.outerHTML.slice(0, 200)}`;
+    });
+  // It may be drawn a little after the keyboard is there.
+  await expect.poll(how).toBe('seen');
 }
 
 /** Goes there by Tab, sees where that is, and presses a key. */
@@ -43,6 +45,7 @@ async function write(page: Page, field: Locator, text: string): Promise<void> {
 async function makeInPlace(page: Page): Promise<void> {
   const radio = page.getByRole('dialog').getByRole('radio', { name: 'Upload an RSA key' });
   await expect(radio).toBeAttached();
+  await ofItsDialog(radio);
   for (let steps = 0; steps < 20 && !(await radio.evaluate((one) => one === document.activeElement)); steps += 1) await page.keyboard.press('Tab');
   await expect(radio).toBeFocused();
   await seen(page);
@@ -172,9 +175,9 @@ test('keys are uploaded, made in place, copied, activated, rotated and removed b
   await fill(page, 'made-here');
   await makeInPlace(page);
   const length = dialog(page).getByRole('combobox', { name: 'Length' });
-  await press(page, length, 'ArrowDown');
-  await page.keyboard.press('ArrowUp');
-  await page.keyboard.press('Enter');
+  await reach(page, length);
+  await seen(page);
+  await pickByArrows(page, length, '3,072 bits');
   await expect(length).toHaveValue('3,072 bits');
   await write(page, dialog(page).getByLabel('Passphrase of the copy'), PASSPHRASE);
   await write(page, dialog(page).getByLabel('The passphrase again'), 'something else');
@@ -366,7 +369,9 @@ test('objects are browsed, uploaded, looked at, downloaded and deleted by keyboa
 
   const bucket = page.getByRole('combobox', { name: 'Bucket' });
   await press(page, bucket, 'ArrowDown');
+  await expect(bucket).toHaveAttribute('aria-expanded', 'true');
   await page.keyboard.press('Escape');
+  await expect(bucket).toHaveAttribute('aria-expanded', 'false');
   await press(page, page.getByRole('navigation', { name: 'Folder' }).getByRole('link', { name: 'All buckets' }));
   await expect(page).toHaveURL(/\/objects$/);
 });
@@ -447,9 +452,9 @@ test('backends and policies are read, and the log is searched and followed, by k
 
   await open(page, 'Log');
   const level = page.getByRole('combobox', { name: 'Level' });
-  await press(page, level, 'ArrowDown');
-  await page.keyboard.press('ArrowDown');
-  await page.keyboard.press('Enter');
+  await reach(page, level);
+  await seen(page);
+  await pickByArrows(page, level, 'Warnings and errors');
   await expect(page).toHaveURL(/level=/);
   await press(page, page.getByRole('button', { name: 'Reset' }));
   await expect(page).not.toHaveURL(/level=/);

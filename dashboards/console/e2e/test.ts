@@ -71,11 +71,9 @@ export async function paste(editor: Locator, text: string): Promise<void> {
   }, text);
 }
 
-/** Goes on by Tab until the keyboard is there; what cannot be reached so is a failure. */
-export async function reach(page: Page, there: Locator): Promise<void> {
-  await expect(there).toBeVisible();
-  // A dialog takes the keyboard once it is open, which may be after it is seen: no sooner than that a key is pressed.
-  await expect
+/** Waits until the dialog around this has the keyboard, which it takes once it is open; it may be seen before. */
+export const ofItsDialog = (there: Locator): Promise<void> =>
+  expect
     .poll(() =>
       there.evaluate((element) => {
         const dialog = element.closest('[role=dialog][aria-modal=true]');
@@ -83,6 +81,11 @@ export async function reach(page: Page, there: Locator): Promise<void> {
       }),
     )
     .toBe(true);
+
+/** Goes on by Tab until the keyboard is there; what cannot be reached so is a failure. */
+export async function reach(page: Page, there: Locator): Promise<void> {
+  await expect(there).toBeVisible();
+  await ofItsDialog(there);
   for (let steps = 0; steps < 120; steps += 1) {
     if (await there.evaluate((element) => element.contains(document.activeElement))) return;
     // In the editor Tab indents, and leaves it after Escape, as the page says; twice, where the first one closes an offer.
