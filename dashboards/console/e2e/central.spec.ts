@@ -15,6 +15,23 @@ ${more}`;
 
 const publish = (text: string) => rest(central(), '/policy-set/apply', { method: 'POST', body: text });
 
+/** In how many revisions the policy of this name was changed. */
+async function changesOf(name: string): Promise<number> {
+  const { revisions } = (await rest(central(), '/policy-set/revisions')) as { readonly revisions: readonly { readonly changes: readonly { readonly name: string }[] }[] };
+  return revisions.filter((one) => one.changes.some((change) => change.name === name)).length;
+}
+
+/** Publishes until the service has this text, as somebody who is not told whether it arrived; it is one revision, however often it arrives. */
+async function publishSurely(page: Page, name: string, typed: string): Promise<void> {
+  const button = page.getByRole('button', { name: 'Publish' });
+  await expect(async () => {
+    if (await button.isEnabled()) await button.click({ timeout: 2_000 });
+    expect(((await rest(central(), `/policies/${name}`)) as { readonly source: string }).source).toContain(typed);
+    await expect(button).toBeDisabled({ timeout: 2_000 });
+  }).toPass({ timeout: 60_000 });
+  expect(await changesOf(name)).toBe(2);
+}
+
 const PASSWORD = 'correct horse battery staple';
 
 /** A second person. */
@@ -76,6 +93,8 @@ test('story three: a gateway that goes away is shown as late, then lost; it come
   const thaw = freeze(gateway(1).pid);
   try {
     await expect(tile).toContainText('1 connected', { timeout: 120_000 });
+    // It is late for most of a minute, and the page asks every quarter of one.
+    await expect(tile).toContainText('1 late', { timeout: 120_000 });
     await expect(tile).toContainText('1 lost', { timeout: 120_000 });
     // What is published meanwhile reaches the other one, and the console says for whom it waits.
     await publish(policy('story-three', 'elsewhere'));
@@ -126,22 +145,23 @@ test('story four: of two administrators who edit the same policy, the second see
   await second.context().close();
 });
 
-/** Puts this text into the editor, and waits until it was looked through. */
-async function typeAndCheck(page: Page, text: string): Promise<void> {
-  const checked = page.waitForResponse((response) => response.url().includes('/policy-set/check'));
-  await type(page, text);
-  await checked;
+/** Puts the policy with this bucket into the editor, and waits until it was looked through. */
+async function typeAndCheck(page: Page, name: string, bucket: string): Promise<void> {
+  await type(page, policy(name, bucket));
+  // The text that was there is looked through too: what is said is of this one once the page has it.
+  await expect(page.getByRole('region', { name: 'What you changed' })).toContainText(bucket);
+  await expect(page.getByText('The text is a valid policy.')).toBeVisible();
 }
 
 /**
- * Ends the session as time does, the service no longer knows it, and presses Publish. All that the page reads meanwhile
- * waits until `goOn` is called: otherwise it may find the session over first, and the dialog stands before the button.
+ * Ends the session as time does, the service no longer knows it, and presses Publish. All else that the page asks waits
+ * until `goOn` is called: otherwise that may find the session over first, and the dialog stands before the button.
  */
 async function publishAfterTheEnd(page: Page): Promise<() => Promise<void>> {
   let release = () => {};
   const released = new Promise<void>((resolve) => (release = resolve));
   const hold = async (route: Route) => {
-    if (route.request().method() === 'GET') await released;
+    if (route.request().method() !== 'PUT') await released;
     await route.fallback();
   };
   await page.route('**/api/v1/**', hold);
@@ -157,7 +177,7 @@ test('an edit outlives the end of its session', async ({ page }) => {
   await publish(policy('session-ends', 'before'));
   await logInAtCentral(page);
   await page.goto(`${central()}/policies/session-ends`);
-  await typeAndCheck(page, policy('session-ends', 'typed-before-the-end'));
+  await typeAndCheck(page, 'session-ends', 'typed-before-the-end');
   const goOn = await publishAfterTheEnd(page);
   const dialog = page.getByRole('dialog');
   await expect(dialog).toContainText('Log in');
@@ -178,7 +198,7 @@ test('of an edit whose session ended nothing is left for another person who logs
   const source = async () => ((await rest(central(), '/policies/taken-over')) as { readonly source: string }).source;
   const kept = await source();
   const dialog = page.getByRole('dialog');
-  const typed = (bucket: string) => typeAndCheck(page, policy('taken-over', bucket));
+  const typed = (bucket: string) => typeAndCheck(page, 'taken-over', bucket);
   const takeOver = async (name: string) => {
     const goOn = await publishAfterTheEnd(page);
     await expect(dialog).toContainText('another account');
@@ -251,12 +271,25 @@ test('with Central stopped the page says so, keeps what was typed, and goes on w
   }
   await expect(page.getByRole('alert').filter({ hasText: 'does not answer' })).toBeHidden({ timeout: 120_000 });
   await expect(page.getByRole('textbox', { name: 'Text of the policy' })).toContainText('typed-while-away');
-  // The request of before may have arrived: pressed again, the outcome is the same one revision.
-  const button = page.getByRole('button', { name: 'Publish' });
-  if (await button.isEnabled()) await button.click();
-  await expect
-    .poll(async () => ((await rest(central(), '/policies/central-stops')) as { readonly source: string }).source, { timeout: 60_000 })
-    .toContain('typed-while-away');
+  await publishSurely(page, 'central-stops', 'typed-while-away');
+});
+
+test('of a text that was typed while Central was stopped nothing is said until it was checked', async ({ page }) => {
+  await publish(policy('not-checked', 'before'));
+  await logInAtCentral(page);
+  await page.goto(`${central()}/policies/not-checked`);
+  const valid = page.getByText('The text is a valid policy.');
+  await expect(valid).toBeVisible();
+  const thaw = freeze(ready().central.pid);
+  try {
+    await type(page, policy('not-checked', 'typed-while-away').replace('effect: encrypt', 'efect: encrypt'));
+    await expect(valid).toBeHidden();
+    await expect(page.getByText('The text could not be checked: The service does not answer.')).toBeVisible({ timeout: 120_000 });
+  } finally {
+    thaw();
+  }
+  // Nobody touches it: it is checked as soon as that is possible.
+  await expect(page.getByRole('status').filter({ hasText: 'It cannot be published like this' })).toContainText('Line 8', { timeout: 120_000 });
 });
 
 test('with PostgreSQL stopped the page says so, keeps what was typed, and goes on when it is back', async ({ page }) => {
@@ -265,20 +298,17 @@ test('with PostgreSQL stopped the page says so, keeps what was typed, and goes o
   await page.goto(`${central()}/policies/database-stops`);
   await type(page, policy('database-stops', 'typed-without-database'));
   await expect(page.getByText('The text is a valid policy.')).toBeVisible();
+  const banner = page.getByRole('alert').filter({ hasText: 'What you see is as it was then' });
   const thaw = freezePostgres();
   try {
     await page.getByRole('button', { name: 'Publish' }).click();
-    await expect(page.getByRole('alert').first()).toContainText(/database/, { timeout: 120_000 });
+    await expect(banner).toContainText(/cannot serve: .*database/, { timeout: 120_000 });
     await expect(page.getByRole('textbox', { name: 'Text of the policy' })).toContainText('typed-without-database');
   } finally {
     thaw();
   }
-  await expect(page.getByText('is not available')).toBeHidden({ timeout: 120_000 });
-  const button = page.getByRole('button', { name: 'Publish' });
-  if (await button.isEnabled()) await button.click();
-  await expect
-    .poll(async () => ((await rest(central(), '/policies/database-stops')) as { readonly source: string }).source, { timeout: 60_000 })
-    .toContain('typed-without-database');
+  await expect(banner).toBeHidden({ timeout: 120_000 });
+  await publishSurely(page, 'database-stops', 'typed-without-database');
 });
 
 test('all of it by keyboard: pages are found, a policy is written, the editor is left, and it is published and deleted', async ({ page }) => {
