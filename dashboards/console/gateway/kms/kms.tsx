@@ -10,7 +10,7 @@ import { Page, Panel } from '@frame/parts/Page';
 import { Small } from '@frame/parts/Small';
 import { State, Tag } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
-import { explain } from '@frame/problem';
+import { explain, Problem } from '@frame/problem';
 import { tell } from '@frame/tell';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -203,7 +203,8 @@ function Test({ kms }: { readonly kms: One }) {
   const testing = useMutation({
     mutationFn: () => read(api.POST('/api/v1/kms/{id}/probe', { params: { path: { id: kms.id } } })),
     onSuccess: (found) => tell.done(`${kms.id} works`, `A key was wrapped and unwrapped in ${count(found.duration_ms)} ms.`),
-    onError: (error) => tell.failed(`${kms.id} does not work`, explain(error)),
+    // Only an answer tells something of the KMS.
+    onError: (error) => tell.failed(error instanceof Problem ? `${kms.id} does not work` : `${kms.id} could not be tested`, explain(error)),
   });
   return (
     <Button size="xs" variant="default" loading={testing.isPending} onClick={() => testing.mutate()}>
