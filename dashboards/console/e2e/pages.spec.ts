@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { Page } from '@playwright/test';
+import type { Locator, Page } from '@playwright/test';
 
 import { artefacts, central, gateway, rest } from './service';
 import { expect, logInAtCentral, logInAtGateway, test, violations } from './test';
@@ -24,13 +24,17 @@ async function settled(page: Page): Promise<void> {
   await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
   await expect(page.locator('.mantine-Skeleton-root:visible, .mantine-Loader-root:visible')).toHaveCount(0);
   await expect(page.locator('.sg-plot:visible:not(:has(canvas))')).toHaveCount(0);
-  await page.evaluate(async () => {
+  await still(page);
+}
+
+/** Until nothing moves. */
+const still = (page: Page): Promise<void> =>
+  page.evaluate(async () => {
     await document.fonts.ready;
     // Twice: colours that were asked for in one frame are there in the next.
     for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
     await Promise.all(document.getAnimations().map((one) => one.finished.catch(() => undefined)));
   });
-}
 
 /** Looks at each page in every scheme and size; what is wrong, with its place. */
 async function lookAt(page: Page, base: string, paths: readonly string[], name: string): Promise<readonly string[]> {
@@ -76,3 +80,27 @@ for (const [name, base, logIn, behind] of [
     expect(await lookAt(page, base(), paths, name)).toEqual([]);
   });
 }
+
+test('what opens over a page has no violation either: the search, a menu, a dialog', async ({ page }) => {
+  const found: string[] = [];
+  await logInAtCentral(page);
+  for (const scheme of SCHEMES) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+    await page.goto(`${central()}/users`);
+    await expect(page.locator(`html[data-mantine-color-scheme=${scheme}]`)).toBeAttached();
+    await settled(page);
+    const look = async (what: string, open: () => Promise<void>, there: Locator) => {
+      await open();
+      await expect(there).toBeVisible();
+      await still(page);
+      await page.screenshot({ path: join(artefacts('screens', `over-${scheme}`), `${what}.png`) });
+      found.push(...(await violations(page, { over: true })).map((one) => `${what}, ${scheme}: ${one}`));
+      await page.keyboard.press('Escape');
+      await expect(there).toBeHidden();
+    };
+    await look('search', () => page.keyboard.press('Control+K'), page.getByRole('combobox', { name: 'Search' }));
+    await look('menu', () => page.getByRole('button', { name: 'Appearance' }).click(), page.getByRole('menu'));
+    await look('dialog', () => page.getByRole('button', { name: 'Make an account' }).click(), page.getByRole('dialog', { name: 'New account' }));
+  }
+  expect(found).toEqual([]);
+});

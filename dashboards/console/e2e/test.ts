@@ -138,11 +138,15 @@ export const inSidebar = (page: Page, name: string): Locator => page.getByRole('
 /** Rules that look at colours: all that can be otherwise in another scheme. */
 const COLOURS = ['color-contrast', 'link-in-text-block'];
 
-/** What axe finds, in a form that a failed test shows whole; by every rule, or where only the scheme is another, by those of `colours`. */
-export async function violations(page: Page, { colours = false } = {}): Promise<readonly string[]> {
+/**
+ * What axe finds, in a form that a failed test shows whole; by every rule, or where only the scheme is another, by those of
+ * `colours`. What opens `over` a page is in no landmark of it: it has the keyboard itself.
+ */
+export async function violations(page: Page, { colours = false, over = false } = {}): Promise<readonly string[]> {
   // The “legacy” way runs in the page. The other opens a page of its own for each look, to join what it finds in frames
   // of other origins; there is no frame here, and it takes three times as long.
   const axe = new AxeBuilder({ page }).options({ resultTypes: ['violations'] }).setLegacyMode();
+  if (over) axe.disableRules(['region']);
   const { violations: found } = await (colours ? axe.withRules(COLOURS) : axe).analyze();
   return found.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary ?? ''}`));
 }

@@ -27,7 +27,7 @@ export function Palette({ app, opened, onClose }: Props) {
       size={560}
       centered={false}
       yOffset="10vh"
-      aria-label="Search"
+      attributes={{ content: { 'aria-label': 'Search' } }}
     >
       <Search app={app} onClose={onClose} />
     </Modal>
