@@ -290,10 +290,14 @@ impl Stats {
 
     /// Flushes each second and settles what is open, until `stop`; then flushes a last time.
     pub async fn run(&self, look: Look, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(FLUSH);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let each_second = || {
+            let mut ticks = tokio::time::interval(FLUSH);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
         let settling = self.settle_until(&look, stop.clone());
         let flushing = async {
+            let mut ticks = each_second();
             loop {
                 tokio::select! {
                     _ = ticks.tick() => self.flush_off_thread(false).await,
@@ -301,17 +305,31 @@ impl Stats {
                 }
             }
         };
-        tokio::join!(settling, flushing);
+        // Apart: a flush waits for the disk, and a sign of life that came behind it would tell a stall as a death.
+        let living = async {
+            let mut ticks = each_second();
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => self.live_off_thread().await,
+                    () = stop.cancelled() => break,
+                }
+            }
+        };
+        tokio::join!(settling, flushing, living);
+        self.live_off_thread().await;
         self.flush_off_thread(true).await;
+    }
+
+    async fn live_off_thread(&self) {
+        let stats = self.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || stats.shared.journal.tick()).await {
+            tracing::error!(%error, "the sign of life of the statistics failed");
+        }
     }
 
     async fn flush_off_thread(&self, clean: bool) {
         let stats = self.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            stats.shared.journal.tick();
-            stats.flush(clean)
-        });
-        match work.await {
+        match tokio::task::spawn_blocking(move || stats.flush(clean)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "statistics cannot be written; counting goes on in memory"),
             Err(error) => tracing::error!(%error, "the flush of the statistics failed"),

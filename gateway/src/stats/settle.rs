@@ -61,7 +61,9 @@ impl Stats {
                 verdict == Verdict::LookAgain
             })
             .buffer_unordered(PARALLEL)
-            .any(|again| async move { again });
+            // Every look to its end: whatever ends early drops those that are under way, and a backend that is down,
+            // whose looks fail first each time, would keep what all others have from being settled.
+            .fold(false, |left, again| async move { left | again });
         left.await
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -132,12 +133,74 @@ async fn a_failed_look_is_no_absence_and_is_repeated() {
             async move { answer }.boxed()
         })
     };
-    stats.settle(&look, Duration::from_secs(5)).await;
+    stats.settle(&look, Duration::from_secs(60)).await;
     assert_eq!(stats.unsettled(), 1);
-    stats.settle(&look, Duration::from_secs(5)).await;
+    stats.settle(&look, Duration::from_secs(60)).await;
     assert_eq!(stats.unsettled(), 0);
     stats.make_report(false, None).expect("a report");
     assert_eq!(merged(&reports(&stats))[&("b".to_owned(), "p".to_owned(), Outcome::Encrypted)], 1);
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_keeps_nothing_of_another_one_from_being_settled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_state, stats) = open(&folder);
+    drop(stats.intent(intent("at the one that is down", Fact::Mark("mine".into()))));
+    drop(stats.intent(intent("at the other one", Fact::Mark("mine".into()))));
+    let look: Look = Arc::new(|_, key| {
+        async move {
+            if key == "at the one that is down" {
+                return Err("503".into());
+            }
+            // Its answer comes later than the failure.
+            tokio::task::yield_now().await;
+            Ok(Some(Seen { etag: "e".into(), size: 1, modified_ms: 0, mark: Some("mine".into()) }))
+        }
+        .boxed()
+    });
+    stats.settle(&look, Duration::from_secs(60)).await;
+    let left: Vec<_> = stats.shared.journal.unsettled().into_values().map(|open| open.object).collect();
+    assert_eq!(left, ["at the one that is down"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_of_life_does_not_wait_for_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_state, stats) = open(&folder);
+    let alive = folder.path().join("journal").join("alive");
+    let sign = || std::fs::read(&alive).expect("a sign of life");
+    // The flush waits for as long as this is held.
+    let stalled = Arc::new(std::sync::Barrier::new(2));
+    // Dropped, also by a test that fails, it lets the flush go on.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let disk = std::thread::spawn({
+        let (stats, stalled) = (stats.clone(), Arc::clone(&stalled));
+        move || {
+            let _kept = stats.kept();
+            stalled.wait();
+            let _ = held.recv();
+        }
+    });
+    stalled.wait();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (stats, stop) = (stats.clone(), stop.clone());
+        async move { stats.run(Arc::new(|_, _| async { Ok(None) }.boxed()), stop).await }
+    });
+    let patience = Instant::now() + Duration::from_secs(60);
+    let mut signs = vec![sign()];
+    while signs.len() < 4 {
+        assert!(Instant::now() < patience, "{} signs of life while the flush waits", signs.len() - 1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = sign();
+        if signs.last() != Some(&now) {
+            signs.push(now);
+        }
+    }
+    drop(release);
+    disk.join().expect("it does not panic");
+    stop.cancel();
+    running.await.expect("it ends");
 }
 
 #[tokio::test]
@@ -147,7 +210,8 @@ async fn a_storage_that_does_not_answer_does_not_hold_up_the_start() {
     drop(stats.intent(intent("k", Fact::Mark("mine".into()))));
     let look: Look = Arc::new(|_, _| std::future::pending().boxed());
     let settle = stats.settle(&look, Duration::from_millis(10));
-    tokio::time::timeout(Duration::from_secs(5), settle).await.expect("it gives up in time");
+    // One that did not give up would wait for ever.
+    tokio::time::timeout(Duration::from_secs(60), settle).await.expect("it gives up");
     assert_eq!(stats.unsettled(), 1, "and keeps what is open");
 }
 
