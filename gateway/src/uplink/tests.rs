@@ -74,10 +74,8 @@ impl Gateway {
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(20), self.running)
-            .await
-            .expect("it stops")
-            .expect("it does not panic");
+        // One that did not stop would run for ever.
+        tokio::time::timeout(Duration::from_mins(2), self.running).await.expect("it stops").expect("it does not panic");
     }
 
     fn count(&self) {
@@ -284,6 +282,36 @@ fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().expect("a folder");
     below(from, to.path());
     to
+}
+
+#[tokio::test]
+async fn a_full_report_that_is_asked_for_while_one_is_made_follows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = State::open(folder.path()).expect("the folder is ours");
+    let stats = Stats::open(&state).expect("readable statistics");
+    // Asks once more in the midst of the first report.
+    let asks = Arc::new(Mutex::new(std::sync::Weak::<Shared>::new()));
+    let asking = Arc::clone(&asks);
+    let hooks = Hooks {
+        flush_keys: Arc::new(|| {}),
+        inventory: Arc::new(move || {
+            if let Some(shared) = std::mem::take(&mut *asking.lock().expect("one holder")).upgrade() {
+                shared.want_full_report();
+            }
+            async { None }.boxed()
+        }),
+        storage_id: Arc::new(|| None),
+    };
+    let policies = Policies::open(folder.path()).expect("readable policies");
+    let uplink = Uplink::new(Some(options(None)), &state, policies, stats.clone(), key(&folder), hooks);
+    *asks.lock().expect("one holder") = Arc::downgrade(&uplink.shared);
+    uplink.shared.connected(true);
+    uplink.shared.want_full_report();
+    let mut reporter = report::Reporter::new(&uplink.shared);
+    for (made, reports) in [("asked for at first", 1), ("asked for meanwhile", 2), ("not asked for", 2)] {
+        reporter.make().await;
+        assert_eq!(stats.spooled().0, reports, "{made}");
+    }
 }
 
 #[tokio::test]
