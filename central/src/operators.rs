@@ -82,7 +82,10 @@ pub async fn log_in(
     let (account, phc) = attempt.map_or((None, None), |(account, phc)| (Some(account), Some(phc)));
     let right = password::verify(password, phc).await?;
     let Some(account) = account.filter(|_| right) else {
-        denials.count(&format!("log-in:{name}"), "POST /api/v1/session", "log-in-refused");
+        // What nobody is called may be a password in the wrong field, and the log keeps it for ever.
+        let known = store::exists(db, name).await?;
+        let who = if known { format!("log-in:{name}") } else { "log-in:unknown".to_owned() };
+        denials.count(&who, "POST /api/v1/session", "log-in-refused");
         return Err(Error::new(
             Kind::Unauthenticated,
             "The name or the password is wrong, or the account is locked for a while after too many attempts.",

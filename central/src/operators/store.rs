@@ -95,6 +95,14 @@ pub(super) async fn begin_attempt(
     Ok(Some((account.try_into()?, row.password_hash)))
 }
 
+/// Is there an account of this name, whatever its state?
+pub(super) async fn exists(db: &PgPool, name: &str) -> Result<bool, Error> {
+    sqlx::query_scalar!(r#"select exists (select 1 from operators where name = $1) as "exists!""#, name)
+        .fetch_one(db)
+        .await
+        .map_err(|error| Error::database("look for an account", error))
+}
+
 /// Takes back the count of failures and enters a session; the answer is when it ends.
 pub(super) async fn begin_session(
     tx: &mut Tx,

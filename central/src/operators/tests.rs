@@ -71,6 +71,29 @@ async fn a_name_that_nobody_has_is_refused_like_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn a_refused_log_in_is_recorded_under_a_name_that_exists_and_no_other_text_is_kept() {
+    let database = with_account().await;
+    let db = &database.pool;
+    let denials = Denials::default();
+    for name in ["ann", PASSWORD, "ann"] {
+        assert!(log_in(db, &settings(), &denials, name, text("wrong password")).await.is_err(), "{name}");
+    }
+    // Also of an account that cannot log in at all.
+    run(db, "update operators set disabled = true").await;
+    assert!(log_in(db, &settings(), &denials, "ann", text(PASSWORD)).await.is_err());
+    denials.checkpoint(db).await.expect("recorded");
+    let detail: String = sqlx::query_scalar("select detail::text from audit where action = 'attempts.denied'")
+        .fetch_one(db)
+        .await
+        .expect("one checkpoint");
+    assert!(!detail.contains(PASSWORD), "{detail}");
+    let detail: serde_json::Value = serde_json::from_str(&detail).expect("JSON");
+    let attempts = detail["attempts"].as_array().expect("a list");
+    let told: Vec<_> = attempts.iter().map(|one| (one["actor"].as_str().unwrap_or_default(), &one["count"])).collect();
+    assert_eq!(told, [("log-in:ann", &serde_json::json!(3)), ("log-in:unknown", &serde_json::json!(1))]);
+}
+
+#[tokio::test]
 async fn a_token_that_expired_is_refused() {
     let database = with_account().await;
     let db = &database.pool;
