@@ -3,6 +3,7 @@
 //! In memory only. What is lost when the process dies: who was seen in the last second, and acks of the last tenth of
 //! one, which gateways say again when they reconnect.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,12 +61,13 @@ impl Reached {
 }
 
 /// News of one gateway in one life.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct News {
     /// When it was last heard.
     pub seen: Instant,
-    /// Acks since the last flush.
-    pub reached: Option<Reached>,
+    /// Acks since the last flush, by the stream on which they came: those of one that is no longer the gateway's, as after
+    /// a change of its labels, are not what it has reached.
+    pub reached: HashMap<Uuid, Reached>,
     /// As it last said.
     pub uploads: Option<OpenUploads>,
     /// Its clock less ours, where it said the time.
@@ -244,7 +246,13 @@ impl Fleet {
     fn tell(&self, key: (GatewayId, Epoch), change: impl FnOnce(&mut News)) {
         let mut news = self.news.lock().expect("no holder of the lock panics");
         let seen = Instant::now();
-        let entry = news.entry(key).or_insert(News { seen, reached: None, uploads: None, skew_ms: None, closed: None });
+        let entry = news.entry(key).or_insert_with(|| News {
+            seen,
+            reached: HashMap::new(),
+            uploads: None,
+            skew_ms: None,
+            closed: None,
+        });
         entry.seen = seen;
         change(entry);
     }
@@ -258,17 +266,20 @@ impl Fleet {
     pub(crate) fn put_back(&self, old: HashMap<(GatewayId, Epoch), News>) {
         let mut news = self.news.lock().expect("no holder of the lock panics");
         for (key, old) in old {
-            news.entry(key)
-                .and_modify(|new| {
-                    new.reached = match (old.reached, new.reached) {
-                        (Some(old), Some(new)) => Some(old.merge(new)),
-                        (old, new) => new.or(old),
-                    };
+            match news.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(old);
+                }
+                Entry::Occupied(new) => {
+                    let new = new.into_mut();
+                    for (stream, old) in old.reached {
+                        new.reached.entry(stream).and_modify(|new| *new = old.merge(*new)).or_insert(old);
+                    }
                     new.uploads = new.uploads.or(old.uploads);
                     new.skew_ms = new.skew_ms.or(old.skew_ms);
                     new.closed = new.closed.or(old.closed);
-                })
-                .or_insert(old);
+                }
+            }
         }
     }
 }
@@ -298,7 +309,7 @@ impl Attached<'_> {
     /// It came further with the policy set.
     pub fn reached(&self, reached: Reached, uploads: OpenUploads) {
         self.fleet.tell((self.gateway, self.epoch), |news| {
-            news.reached = Some(news.reached.map_or(reached, |before| before.merge(reached)));
+            news.reached.entry(self.stream).and_modify(|before| *before = before.merge(reached)).or_insert(reached);
             news.uploads = Some(uploads);
         });
         self.fleet.urgent.notify_one();
@@ -375,12 +386,30 @@ mod tests {
         let reached = |lineage, received, applied, effective| Reached { lineage, received, applied, effective };
         stream.reached(reached(lineage, 5, 5, 4), OpenUploads::default());
         stream.reached(reached(lineage, 4, 4, 4), OpenUploads::default());
+        let told = |news: &HashMap<(GatewayId, Epoch), News>| news.values().next().expect("news").reached.clone();
         let news = fleet.take_news();
-        assert_eq!(news.values().next().expect("news").reached, Some(reached(lineage, 5, 5, 4)));
+        assert_eq!(told(&news), HashMap::from([(stream.stream, reached(lineage, 5, 5, 4))]));
         let other = Lineage::random();
         stream.reached(reached(other, 1, 1, 0), OpenUploads::default());
         fleet.put_back(news);
-        assert_eq!(fleet.take_news().values().next().expect("news").reached, Some(reached(other, 1, 1, 0)));
+        assert_eq!(told(&fleet.take_news()), HashMap::from([(stream.stream, reached(other, 1, 1, 0))]));
+    }
+
+    #[test]
+    fn acks_of_two_streams_of_one_life_are_kept_apart() {
+        let (fleet, gateway, lineage) = (fleet(), GatewayId::random(), Lineage::random());
+        let epoch = Epoch::random();
+        let reached = |number| Reached { lineage, received: number, applied: number, effective: number };
+        let old = fleet.attach(gateway, epoch, vec![1]);
+        old.reached(reached(5), OpenUploads::default());
+        let failed = fleet.take_news();
+        let new = fleet.attach(gateway, epoch, vec![1]);
+        new.reached(reached(3), OpenUploads::default());
+        old.reached(reached(4), OpenUploads::default());
+        fleet.put_back(failed);
+        let news = fleet.take_news();
+        let expected = HashMap::from([(old.stream, reached(5)), (new.stream, reached(3))]);
+        assert_eq!(news.values().next().expect("news").reached, expected);
     }
 
     #[test]

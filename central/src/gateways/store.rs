@@ -372,7 +372,8 @@ pub(super) async fn newest_streams(db: &PgPool, gateways: &[Uuid]) -> Result<Has
 }
 
 /// Writes the news of many gateways in two statements. Acks of a life that is no longer the known one are not progress
-/// of the gateway.
+/// of the gateway; nor are those of a stream that is no longer the present one, but in quarantine, where both lives have
+/// streams.
 pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>) -> Result<(), Error> {
     let mut rows: Vec<_> = news.iter().collect();
     // One order for every replica, so that two flushes cannot wait for each other.
@@ -394,11 +395,16 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()
         })
         .collect();
-    let lineages: Vec<_> = rows.iter().map(|(_, news)| news.reached.map(|reached| reached.lineage.0)).collect();
-    let number = |pick: fn(&super::Reached) -> u64| -> Vec<Option<i64>> {
-        rows.iter()
-            .map(|(_, news)| news.reached.as_ref().map(|reached| i64::try_from(pick(reached)).unwrap_or(i64::MAX)))
-            .collect()
+    let acks: Vec<_> = rows
+        .iter()
+        .flat_map(|(key, news)| news.reached.iter().map(|(stream, reached)| (key.0, key.1, *stream, *reached)))
+        .collect();
+    let ack_ids: Vec<_> = acks.iter().map(|(gateway, ..)| gateway.0).collect();
+    let ack_epochs: Vec<_> = acks.iter().map(|(_, epoch, ..)| epoch.0).collect();
+    let ack_streams: Vec<_> = acks.iter().map(|(_, _, stream, _)| *stream).collect();
+    let lineages: Vec<_> = acks.iter().map(|(.., reached)| reached.lineage.0).collect();
+    let number = |pick: fn(&super::Reached) -> u64| -> Vec<i64> {
+        acks.iter().map(|(.., reached)| i64::try_from(pick(reached)).unwrap_or(i64::MAX)).collect()
     };
     let (received, applied, effective) =
         (number(|reached| reached.received), number(|reached| reached.applied), number(|reached| reached.effective));
@@ -406,10 +412,19 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
     sqlx::query!(
         "with news as (
              select * from unnest($1::uuid[], $2::uuid[], $3::float8[], $4::bigint[], $5::uuid[], $6::bigint[],
-                                  $7::timestamptz[], $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[])
-             as news (id, epoch, age, skew, closed, uploads, oldest, lineage, received, applied, effective)),
+                                  $7::timestamptz[])
+             as news (id, epoch, age, skew, closed, uploads, oldest)),
          mine as materialized (
-             select g.id from gateways g join news on news.id = g.id and news.epoch = g.epoch order by g.id for update of g),
+             select g.id, g.epoch, g.stream, g.state from gateways g join news on news.id = g.id and news.epoch = g.epoch
+             order by g.id for update of g),
+         acks as (
+             select distinct on (mine.id) mine.id, ack.lineage, ack.received, ack.applied, ack.effective
+             from mine join unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[],
+                                   $14::bigint[])
+                  as ack (id, epoch, stream, lineage, received, applied, effective)
+                  on ack.id = mine.id and ack.epoch = mine.epoch
+                     and (ack.stream = mine.stream or mine.state = 'quarantined')
+             order by mine.id, ack.stream is not distinct from mine.stream desc, ack.applied desc),
          gone as (
              insert into gateway_events (gateway_id, at, kind)
              select g.id, now() - make_interval(secs => news.age), 'disconnected'
@@ -421,22 +436,22 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
              stream_open = g.stream_open and (news.closed is null or g.stream is distinct from news.closed),
              uploads_open = coalesce(news.uploads, g.uploads_open),
              oldest_upload_at = case when news.uploads is null then g.oldest_upload_at else news.oldest end,
-             epoch_confirmed = g.epoch_confirmed or news.uploads is not null or news.lineage is not null,
-             received = case when news.lineage is null then g.received
-                             when news.lineage = g.lineage then greatest(g.received, news.received)
-                             else news.received end,
-             applied = case when news.lineage is null then g.applied
-                            when news.lineage = g.lineage then greatest(g.applied, news.applied)
-                            else news.applied end,
-             effective_at = case when news.lineage is not null
-                                  and (g.lineage is distinct from news.lineage or news.effective > g.effective)
+             epoch_confirmed = g.epoch_confirmed or news.uploads is not null,
+             received = case when acks.lineage is null then g.received
+                             when acks.lineage = g.lineage then greatest(g.received, acks.received)
+                             else acks.received end,
+             applied = case when acks.lineage is null then g.applied
+                            when acks.lineage = g.lineage then greatest(g.applied, acks.applied)
+                            else acks.applied end,
+             effective_at = case when acks.lineage is not null
+                                  and (g.lineage is distinct from acks.lineage or acks.effective > g.effective)
                                  then now() - make_interval(secs => news.age) else g.effective_at end,
-             effective = case when news.lineage is null then g.effective
-                              when news.lineage = g.lineage then greatest(g.effective, news.effective)
-                              else news.effective end,
-             lineage = coalesce(news.lineage, g.lineage)
-         from news, mine
-         where g.id = news.id and g.epoch = news.epoch and mine.id = g.id",
+             effective = case when acks.lineage is null then g.effective
+                              when acks.lineage = g.lineage then greatest(g.effective, acks.effective)
+                              else acks.effective end,
+             lineage = coalesce(acks.lineage, g.lineage)
+         from mine join news on news.id = mine.id and news.epoch = mine.epoch left join acks on acks.id = mine.id
+         where g.id = mine.id",
         &ids,
         &epochs,
         &ages,
@@ -444,24 +459,27 @@ pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>)
         &closed as &[Option<Uuid>],
         &uploads as &[Option<i64>],
         &oldest as &[Option<OffsetDateTime>],
-        &lineages as &[Option<Uuid>],
-        &received as &[Option<i64>],
-        &applied as &[Option<i64>],
-        &effective as &[Option<i64>]
+        &ack_ids,
+        &ack_epochs,
+        &ack_streams,
+        &lineages,
+        &received,
+        &applied,
+        &effective
     )
     .execute(db)
     .await
     .map_err(|error| Error::database("flush the news of gateways", error))?;
-    if applied.iter().any(Option::is_some) {
+    if !acks.is_empty() {
         // What applied a bundle as new as the refused one, or of another lineage, refuses nothing any more.
         sqlx::query!(
             "delete from gateway_refusals r
              using unnest($1::uuid[], $2::uuid[], $3::bigint[]) as news (id, lineage, applied)
-             where r.gateway_id = news.id and news.applied is not null and news.applied > 0
+             where r.gateway_id = news.id and news.applied > 0
                and (news.lineage <> r.lineage or news.applied >= r.number)",
-            &ids,
-            &lineages as &[Option<Uuid>],
-            &applied as &[Option<i64>]
+            &ack_ids,
+            &lineages,
+            &applied
         )
         .execute(db)
         .await

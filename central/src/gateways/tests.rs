@@ -168,6 +168,48 @@ async fn new_labels_end_the_stream_and_count_as_nothing_applied_until_they_are_h
     other.stop().await;
 }
 
+#[tokio::test]
+async fn an_ack_of_a_stream_that_ended_with_the_old_labels_does_not_count_for_the_new_ones() {
+    let database = seeded().await;
+    let central = Central::start(&database.pool).await;
+    let gateway = central.gateway("gateway-1").await;
+    let mut stream = gateway.watch(hello(Epoch::random(), None, None)).await.expect("a stream");
+    let Ok(WatchDown::Bundle(bundle)) = stream.answer().await else { panic!("a bundle was due") };
+    let Services { db, fleet, .. } = &central.services;
+    let present = async || -> (Uuid, Uuid, Uuid) {
+        sqlx::query_as("select id, epoch, stream from gateways").fetch_one(db).await.expect("one gateway")
+    };
+    let Revision { lineage, number } = bundle.held.revision;
+    let flush = async |(id, epoch, stream): (Uuid, Uuid, Uuid)| {
+        let reached = Reached { lineage, received: number, applied: number, effective: number };
+        let news = News {
+            seen: std::time::Instant::now(),
+            reached: HashMap::from([(stream, reached)]),
+            uploads: None,
+            skew_ms: None,
+            closed: None,
+        };
+        store::flush(db, &HashMap::from([((GatewayId(id), Epoch(epoch)), news)])).await.expect("flushed");
+    };
+    // It waits for the flush while the labels change.
+    let queued = present().await;
+    let labels = BTreeMap::from([("region".to_owned(), "eu-7".to_owned())]);
+    relabel(db, fleet, &Central::permit(), "gateway-1", &labels).await.expect("given");
+    flush(queued).await;
+    assert_eq!(row(db).await, ("active".to_owned(), 0, 0, 0));
+    // On the present stream it counts.
+    flush(present().await).await;
+    assert_eq!(row(db).await, ("active".to_owned(), 1, 1, 1));
+    // In quarantine both lives have streams, and the database names one of them.
+    sqlx::query("update gateways set state = 'quarantined', received = 0, applied = 0, effective = 0")
+        .execute(db)
+        .await
+        .expect("set");
+    flush(queued).await;
+    assert_eq!(row(db).await, ("quarantined".to_owned(), 1, 1, 1));
+    central.stop().await;
+}
+
 async fn listed(db: &PgPool) -> list::Row {
     let all = list::Filter::all(std::time::Duration::from_secs(1));
     let first = list::places(db, all, (list::Sort::Name, false), None, 1).await.expect("listed").pop().expect("one");
