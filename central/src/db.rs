@@ -134,6 +134,14 @@ pub fn exactly_one(what: &'static str, result: &PgQueryResult) -> Result<(), Err
     }
 }
 
+/// The first `most`, and whether there were more: a question whose answer may be cut off asks for one row more.
+pub fn at_most<T>(mut rows: Vec<T>, most: i64) -> (Vec<T>, bool) {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = rows.len() > most;
+    rows.truncate(most);
+    (rows, more)
+}
+
 /// A number of the database that cannot be negative.
 pub fn unsigned(table: &'static str, column: &'static str, value: i64) -> Result<u64, Error> {
     value.try_into().map_err(|error| Error::corrupt(table, column, error))

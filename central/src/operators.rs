@@ -44,6 +44,9 @@ const CONFIGURED: &str = "configured";
 /// Longest life of an API token.
 const MOST_TTL: Duration = Duration::from_hours(24 * 366);
 
+/// Accounts, and tokens, that are listed, at most.
+const LISTED: i64 = 10_000;
+
 /// The SHA-256 of a secret.
 type Hashed = [u8; 32];
 
@@ -248,9 +251,9 @@ pub async fn holds(db: &PgPool, caller: &Caller, idle: Duration) -> Result<bool,
     }
 }
 
-/// All accounts, by name.
-pub async fn list(db: &PgPool) -> Result<Vec<Account>, Error> {
-    store::list(db).await
+/// The accounts, by name, and whether there are more than are listed.
+pub async fn list(db: &PgPool) -> Result<(Vec<Account>, bool), Error> {
+    Ok(db::at_most(store::list(db, LISTED + 1).await?, LISTED))
 }
 
 /// Makes an API token; its text is told this once.
@@ -278,9 +281,9 @@ pub async fn create_token(
     Ok((token, secret))
 }
 
-/// All tokens that are not revoked, by name.
-pub async fn tokens(db: &PgPool) -> Result<Vec<Token>, Error> {
-    store::tokens(db).await
+/// The tokens that are not revoked, by name, and whether there are more than are listed.
+pub async fn tokens(db: &PgPool) -> Result<(Vec<Token>, bool), Error> {
+    Ok(db::at_most(store::tokens(db, LISTED + 1).await?, LISTED))
 }
 
 /// Revokes a token at once. Its name may be given again.

@@ -11,9 +11,12 @@ use uuid::Uuid;
 
 use super::{NewToken, store};
 use crate::caller::Permit;
+use crate::db;
 use crate::error::{Error, Problem};
 use crate::rpc::Services;
 
+/// Tokens that are listed, at most.
+const LISTED: i64 = 1_000;
 /// A token lives for an hour where nobody says otherwise.
 const DEFAULT_TTL_SECONDS: i64 = 3_600;
 
@@ -78,6 +81,8 @@ pub struct Token {
 pub struct Tokens {
     /// Newest first, at most 1,000.
     pub tokens: Vec<Token>,
+    /// There are older ones.
+    pub truncated: bool,
 }
 
 /// Makes an enrolment token: one use, for a time.
@@ -112,8 +117,8 @@ pub async fn list(
     State(services): State<Services>,
     Extension(_permit): Extension<Permit>,
 ) -> Result<Json<Tokens>, Error> {
-    let tokens = store::tokens(&services.db)
-        .await?
+    let (found, truncated) = db::at_most(store::tokens(&services.db, LISTED + 1).await?, LISTED);
+    let tokens = found
         .into_iter()
         .map(|row| Token {
             id: row.id,
@@ -127,7 +132,7 @@ pub async fn list(
             revoked_at: row.revoked_at,
         })
         .collect();
-    Ok(Json(Tokens { tokens }))
+    Ok(Json(Tokens { tokens, truncated }))
 }
 
 /// Makes a token that was not used useless.

@@ -116,13 +116,14 @@ pub(super) async fn revoke_token(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     Ok(done.rows_affected() == 1)
 }
 
-/// The newest tokens, at most 1,000.
-pub(super) async fn tokens(db: &PgPool) -> Result<Vec<Row>, Error> {
+/// The newest tokens, at most `limit`.
+pub(super) async fn tokens(db: &PgPool, limit: i64) -> Result<Vec<Row>, Error> {
     let rows = sqlx::query!(
         r#"select t.id, t.name, t.labels as "labels: Json<BTreeMap<String, String>>", t.created_by, t.created_at,
                   t.expires_at, t.used_at, g.name as "used_by?", t.revoked_at
            from enrolment_tokens t left join gateways g on g.id = t.used_by
-           order by t.created_at desc, t.id desc limit 1000"#
+           order by t.created_at desc, t.id desc limit $1"#,
+        limit
     )
     .fetch_all(db)
     .await

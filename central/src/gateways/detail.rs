@@ -84,6 +84,8 @@ pub async fn happened(
 pub struct GatewayFigures {
     /// Objects by bucket, policy and outcome; at most 10,000 rows.
     pub objects: Vec<Row>,
+    /// There are more rows of objects.
+    pub truncated: bool,
     /// Calls to KMS.
     pub kms: Vec<KmsRow>,
     /// Requests to its storages.
@@ -146,7 +148,7 @@ pub async fn figures(
         unknown_ms: number("unknown_ms", reports.unknown_ms)?,
     };
     let asked = store::Asked { gateways: Some(&names), ..store::Asked::default() };
-    let objects = store::totals(&services.db, asked, ROWS).await?.into_iter().map(Row::read);
+    let (objects, truncated) = db::at_most(store::totals(&services.db, asked, ROWS + 1).await?, ROWS);
     let mut moment = store::one_moment(&services.db).await?;
     let kms = store::kms_counts(&mut moment, Some(&names)).await?.into_iter().map(KmsRow::read);
     let upstreams = store::upstream_counts(&mut moment, &names[0]).await?.into_iter().map(|row| {
@@ -160,7 +162,8 @@ pub async fn figures(
         })
     });
     Ok(Json(GatewayFigures {
-        objects: objects.collect::<Result<_, Error>>()?,
+        objects: objects.into_iter().map(Row::read).collect::<Result<_, Error>>()?,
+        truncated,
         kms: kms.collect::<Result<_, Error>>()?,
         upstreams: upstreams.collect::<Result<_, Error>>()?,
         reports,

@@ -104,11 +104,13 @@ pub struct Operator {
     pub created_at: OffsetDateTime,
 }
 
-/// All accounts.
+/// The accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Operators {
-    /// In the order of their names.
+    /// In the order of their names, at most 10,000.
     pub operators: Vec<Operator>,
+    /// There are more.
+    pub truncated: bool,
 }
 
 /// A new token.
@@ -146,11 +148,13 @@ pub struct ApiToken {
     pub last_used_at: Option<OffsetDateTime>,
 }
 
-/// All tokens.
+/// The tokens.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ApiTokens {
-    /// In the order of their names.
+    /// In the order of their names, at most 10,000.
     pub tokens: Vec<ApiToken>,
+    /// There are more.
+    pub truncated: bool,
 }
 
 /// Logs in: answers with the session's cookie.
@@ -207,8 +211,8 @@ pub async fn own_password(
 /// The accounts.
 #[utoipa::path(get, path = "/operators", tag = "operators", responses((status = 200, body = Operators)))]
 pub async fn list(State(app): State<App>, Extension(_permit): Extension<Permit>) -> Result<Json<Operators>, Error> {
-    let operators = super::list(&app.db).await?.into_iter().map(Operator::from).collect();
-    Ok(Json(Operators { operators }))
+    let (accounts, truncated) = super::list(&app.db).await?;
+    Ok(Json(Operators { operators: accounts.into_iter().map(Operator::from).collect(), truncated }))
 }
 
 /// Makes an account.
@@ -248,8 +252,8 @@ pub async fn change(
 /// The API tokens, without their texts.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", responses((status = 200, body = ApiTokens)))]
 pub async fn tokens(State(app): State<App>, Extension(_permit): Extension<Permit>) -> Result<Json<ApiTokens>, Error> {
-    let tokens = super::tokens(&app.db).await?.into_iter().map(|token| ApiToken::of(token, None)).collect();
-    Ok(Json(ApiTokens { tokens }))
+    let (tokens, truncated) = super::tokens(&app.db).await?;
+    Ok(Json(ApiTokens { tokens: tokens.into_iter().map(|token| ApiToken::of(token, None)).collect(), truncated }))
 }
 
 /// Makes an API token; its text is shown this once.

@@ -339,11 +339,12 @@ pub(super) async fn administrators(tx: &mut Tx) -> Result<usize, Error> {
         .map_err(|error| Error::database("count the administrators", error))
 }
 
-pub(super) async fn list(db: &PgPool) -> Result<Vec<Account>, Error> {
+pub(super) async fn list(db: &PgPool, limit: i64) -> Result<Vec<Account>, Error> {
     sqlx::query_as!(
         AccountRow,
         "select id, name, role, disabled, case when locked_until > now() then locked_until end as locked_until,
-                created_at from operators order by name limit 10000"
+                created_at from operators order by name limit $1",
+        limit
     )
     .fetch_all(db)
     .await
@@ -439,11 +440,12 @@ pub(super) async fn hold_token(tx: &mut Tx, name: &str, hash: &Hashed) -> Result
     Ok(written.rows_affected() == 1)
 }
 
-pub(super) async fn tokens(db: &PgPool) -> Result<Vec<Token>, Error> {
+pub(super) async fn tokens(db: &PgPool, limit: i64) -> Result<Vec<Token>, Error> {
     sqlx::query_as!(
         TokenRow,
         "select id, name, role, created_by, created_at, expires_at, last_used_at from api_tokens
-         order by name limit 10000"
+         order by name limit $1",
+        limit
     )
     .fetch_all(db)
     .await

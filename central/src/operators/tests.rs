@@ -150,7 +150,7 @@ async fn the_last_administrator_stays_one() {
         let refused = change(&database.pool, &permit("x"), "ann", changes).await.expect_err("refused");
         assert_eq!(refused.problem_code(), "last-administrator");
     }
-    let account = list(&database.pool).await.expect("accounts").pop().expect("one");
+    let account = list(&database.pool).await.expect("accounts").0.pop().expect("one");
     assert_eq!((account.role, account.disabled), (Role::Admin, false));
 }
 
@@ -197,7 +197,7 @@ async fn the_first_start_makes_one_account_and_later_ones_none() {
     let password = begin(db, &configured).await.expect("begun").expect("a random password");
     log_in(db, &settings(), &Denials::default(), FIRST, password).await.expect("it is the password");
     assert!(begin(db, &configured).await.expect("begun").is_none());
-    assert_eq!(list(db).await.expect("accounts").len(), 1);
+    assert_eq!(list(db).await.expect("accounts").0.len(), 1);
 
     let token = secret(TOKEN_PREFIX).expect("random");
     for _ in 0..2 {

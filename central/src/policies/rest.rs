@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::{Policies, Precondition, store};
 use crate::caller::Permit;
+use crate::db;
 use crate::error::{Error, Issue, Kind, Problem};
 use crate::stats::store as figures;
 
@@ -22,6 +23,8 @@ pub use shapes::*;
 
 /// Entries of one page, at most.
 const PAGE: u32 = 1_000;
+/// Changes that the revisions of one page tell, at most.
+const CHANGES: i64 = 10_000;
 
 /// The policies, by name.
 #[utoipa::path(get, path = "/policies", tag = "policies", params(ByName), responses((status = 200, body = List)))]
@@ -291,7 +294,10 @@ pub async fn history(
     };
     let next = more.then_some(oldest.number);
     let mut changes: HashMap<u64, Vec<EntryChange>> = HashMap::new();
-    for change in store::changes(&mut connection, lineage, oldest.number, newest.number).await? {
+    let found = store::changes(&mut connection, lineage, oldest.number, newest.number, CHANGES + 1).await?;
+    // The newest come first: where they are cut off, this revision and all before it are not told wholly.
+    let cut_in = usize::try_from(CHANGES).ok().and_then(|most| found.get(most)).map(|beyond| beyond.number);
+    for change in db::at_most(found, CHANGES).0 {
         let entry = EntryChange { name: change.name, uid: change.uid, change: change.change };
         changes.entry(change.number).or_default().push(entry);
     }
@@ -304,6 +310,7 @@ pub async fn history(
         cause: entry.cause,
         restores: entry.restores,
         changes: changes.remove(&entry.number).unwrap_or_default(),
+        truncated: cut_in.is_some_and(|cut_in| entry.number <= cut_in),
     });
     Ok(Json(History { revisions: revisions.collect(), next }))
 }

@@ -258,19 +258,21 @@ pub(super) struct Changed {
     pub(super) change: Change,
 }
 
-/// What the revisions from `first` to `last` changed, at most 10,000 changes.
+/// What the revisions from `first` to `last` changed, the newest first; at most `limit` changes.
 pub(super) async fn changes(
     connection: &mut PgConnection,
     lineage: Lineage,
     first: u64,
     last: u64,
+    limit: i64,
 ) -> Result<Vec<Changed>, Error> {
     let rows = sqlx::query!(
         "select number, name, uid, change from policy_changes
-         where lineage = $1 and number between $2 and $3 order by number desc, name limit 10000",
+         where lineage = $1 and number between $2 and $3 order by number desc, name limit $4",
         lineage.0,
         db::signed("revision number", first)?,
         db::signed("revision number", last)?,
+        limit,
     )
     .fetch_all(connection)
     .await

@@ -234,6 +234,126 @@ async fn a_page_of_another_site_cannot_use_the_cookie() {
     assert_eq!(foreign.status, StatusCode::FORBIDDEN, "a foreign page cannot log somebody in");
 }
 
+/// Every route that changes something, as the document has them: one that is new is among them.
+#[tokio::test]
+async fn no_route_that_changes_something_takes_the_cookie_from_a_page_of_another_site() {
+    let rest = Rest::start().await;
+    let cookie = cookie(&rest).await;
+    let unsafe_routes: Vec<_> = routes(&rest)
+        .await
+        .into_iter()
+        .filter(|route| !route.starts_with("GET ") && route != "POST /session")
+        .collect();
+    assert!(unsafe_routes.len() > 15, "{unsafe_routes:?}");
+    let (cookie, host, own) = (("cookie", cookie.as_str()), ("host", "central.example"), ("x-sealgate-request", "1"));
+    let foreign = [
+        vec![cookie, host, JSON],
+        vec![cookie, host, JSON, ("origin", "https://central.example")],
+        vec![cookie, host, JSON, own, ("origin", "https://evil.example")],
+        vec![cookie, host, JSON, own, ("origin", "null")],
+    ];
+    for route in &unsafe_routes {
+        for headers in &foreign {
+            let answer = rest.ask("", &filled(route), headers, "{}").await;
+            let told = format!("{route} {headers:?}: {}", answer.text);
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{told}");
+            assert_eq!(answer.json()["code"], "cross-site", "{told}");
+        }
+    }
+    // With its own header the page of this site comes through, each time; the log-out comes last.
+    let (out, others): (Vec<_>, Vec<_>) = unsafe_routes.iter().partition(|route| *route == "DELETE /session");
+    for route in others.into_iter().chain(out) {
+        let headers = [cookie, host, JSON, own, ("origin", "https://central.example")];
+        let answer = rest.ask("", &filled(route), &headers, "{}").await;
+        assert!(!answer.text.contains("cross-site"), "{route}: {}", answer.text);
+        assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{route}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_off_says_so() {
+    let rest = Rest::start().await;
+    let admin = rest.token(Role::Admin).await;
+    let policy = "apiVersion: sealgate.dev/v1\nkind: GovernancePolicy\nmetadata: { name: p }\nspec: { effect: deny }\n";
+    let made = rest.ask(&admin, "POST /policy-set/apply", &[], policy).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text);
+    for statement in [
+        "insert into gateways (id, name, state) values (gen_random_uuid(), 'gw', 'active')",
+        "insert into report_series (gateway_id, series) select id, gen_random_uuid() from gateways",
+    ] {
+        sqlx::query(statement).execute(&rest.db).await.expect("begun");
+    }
+    // One row more than is listed, of each; `$1` of them.
+    let lists: [(&str, &str, &str, i32, &str); 6] = [
+        (
+            "GET /operators",
+            "operators",
+            "",
+            10_000,
+            "insert into operators (id, name, role, password_hash)
+          select gen_random_uuid(), 'o' || n, 'viewer', '' from generate_series(1, $1) n",
+        ),
+        (
+            "GET /tokens",
+            "tokens",
+            "",
+            10_000,
+            "insert into api_tokens (id, name, role, token_hash, created_by)
+          select gen_random_uuid(), 't' || n, 'viewer', sha256(n::text::bytea), 'x' from generate_series(1, $1) n",
+        ),
+        (
+            "GET /enrolment-tokens",
+            "tokens",
+            "",
+            1_000,
+            "insert into enrolment_tokens (id, secret_hash, created_by, expires_at)
+          select gen_random_uuid(), sha256(n::text::bytea), 'x', now() from generate_series(1, $1) n",
+        ),
+        (
+            "GET /inventories",
+            "inventories",
+            "",
+            1_000,
+            "insert into inventories (storage_id, gateway_id, taken_at, content)
+          select gen_random_uuid(), g.id, now(), '{}' from gateways g, generate_series(1, $1) n",
+        ),
+        (
+            "GET /gateways/gw/figures",
+            "objects",
+            "",
+            10_000,
+            "insert into object_totals (gateway_id, series, bucket, policy, outcome, direction, objects, bytes)
+          select gateway_id, series, 'b' || n, '', 'plain', 'in', 1, 1 from report_series, generate_series(1, $1) n",
+        ),
+        // The first change is that of the edit.
+        (
+            "GET /policy-set/revisions",
+            "changes",
+            "/revisions/0",
+            10_000,
+            "insert into policy_changes (lineage, number, name, uid, change)
+          select lineage, number, 'n' || n, gen_random_uuid(), 'added' from policy_head, generate_series(1, $1) n",
+        ),
+    ];
+    for (route, list, within, most, fill) in lists {
+        let ask = async || {
+            let answer = rest.ask(&admin, route, &[], "").await.json();
+            let of = answer.pointer(within).cloned().unwrap_or_else(|| panic!("{route}: {answer}"));
+            (of[list].as_array().map(Vec::len), of["truncated"].clone())
+        };
+        let (before, truncated) = ask().await;
+        let before = i32::try_from(before.expect("a list")).expect("few");
+        assert_eq!(truncated, json!(false), "{route}");
+        sqlx::query(fill).bind(most - before).execute(&rest.db).await.expect("filled");
+        let whole = usize::try_from(most).ok();
+        assert_eq!(ask().await, (whole, json!(false)), "{route}: as many as are listed");
+        // One more.
+        let another = fill.replace("generate_series(1, $1)", "generate_series($1, $1)");
+        sqlx::query(sqlx::AssertSqlSafe(another)).bind(most + 1).execute(&rest.db).await.expect("filled");
+        assert_eq!(ask().await, (whole, json!(true)), "{route}: one more");
+    }
+}
+
 #[tokio::test]
 async fn a_session_ends_with_the_log_out() {
     let rest = Rest::start().await;

@@ -95,15 +95,16 @@ pub(super) struct InventoryRow {
     pub(super) content: serde_json::Value,
 }
 
-/// The storages behind the gateways of these names, all where `None`; at most 1,000.
-pub(super) async fn list(db: &PgPool, names: Option<&[String]>) -> Result<Vec<InventoryRow>, Error> {
+/// The storages behind the gateways of these names, all where `None`; at most `limit`.
+pub(super) async fn list(db: &PgPool, names: Option<&[String]>, limit: i64) -> Result<Vec<InventoryRow>, Error> {
     let rows = sqlx::query!(
         "select i.storage_id, g.name, i.taken_at, i.received_at, i.content
          from inventories i join gateways g on g.id = i.gateway_id
          where $1::text[] is null or g.name = any($1)
             or i.storage_id in (select storage_id from gateways where name = any($1))
-         order by i.storage_id limit 1000",
-        names
+         order by i.storage_id limit $2",
+        names,
+        limit
     )
     .fetch_all(db)
     .await

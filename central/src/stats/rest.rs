@@ -17,6 +17,8 @@ use crate::rpc::Services;
 
 /// Rows of one answer, at most.
 const ROWS: i64 = 10_000;
+/// Storages of one answer, at most.
+const STORAGES: i64 = 1_000;
 /// Gateways of one answer, at most.
 const PAGE: i64 = 1_000;
 
@@ -143,10 +145,8 @@ pub async fn figures(
         Some(since) => store::since(&services.db, asked, since, ROWS + 1).await?,
         None => store::totals(&services.db, asked, ROWS + 1).await?,
     };
-    let mut rows = found.into_iter().map(Row::read).collect::<Result<Vec<_>, Error>>()?;
-    let limit = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let truncated = rows.len() > limit;
-    rows.truncate(limit);
+    let (found, truncated) = db::at_most(found, ROWS);
+    let rows = found.into_iter().map(Row::read).collect::<Result<_, Error>>()?;
     Ok(Json(Figures { rows, truncated }))
 }
 
@@ -360,6 +360,8 @@ impl GatewayProgress {
 pub struct Inventories {
     /// At most 1,000.
     pub inventories: Vec<Inventory>,
+    /// There are more storages: ask for some gateways only.
+    pub truncated: bool,
 }
 
 /// What a storage holds.
@@ -388,8 +390,9 @@ pub async fn inventories(
     Extension(_permit): Extension<Permit>,
     Query(of): Query<Of>,
 ) -> Result<Json<Inventories>, Error> {
-    let inventories = inventories::list(&services.db, chosen(&of.gateway))
-        .await?
+    let found = inventories::list(&services.db, chosen(&of.gateway), STORAGES + 1).await?;
+    let (found, truncated) = db::at_most(found, STORAGES);
+    let inventories = found
         .into_iter()
         .map(|row| Inventory {
             storage_id: row.storage_id,
@@ -399,7 +402,7 @@ pub async fn inventories(
             content: row.content,
         })
         .collect();
-    Ok(Json(Inventories { inventories }))
+    Ok(Json(Inventories { inventories, truncated }))
 }
 
 /// How much of what is stored is encrypted, bucket by bucket.

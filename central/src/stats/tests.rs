@@ -223,7 +223,7 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     };
     one.report(&with(2_000, 20)).await.expect("merged");
     other.report(&with(1_000, 10)).await.expect("merged");
-    let known = inventories::list(&database.pool, None).await.expect("inventories");
+    let known = inventories::list(&database.pool, None, 10).await.expect("inventories");
     assert_eq!(known.len(), 1, "two gateways over one storage are not added up");
     assert_eq!(
         (known[0].gateway.as_str(), &known[0].content["buckets"][0]["objects_encrypted"]),
@@ -239,7 +239,7 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     let tape = BackendState { added_ms: 1_500, ..backend("tape") };
     more.inventory.as_mut().expect("one").backends.extend([tape, backend("new")]);
     other.report(&more).await.expect("merged");
-    let known = inventories::list(&database.pool, None).await.expect("inventories");
+    let known = inventories::list(&database.pool, None, 10).await.expect("inventories");
     let dates = [("disk", 2_000), ("tape", 1_500), ("new", 3_000)].map(|(name, at)| (name.to_owned(), Some(at)));
     assert_eq!(since(&known[0].content), dates);
     // A clock that is far ahead shuts nobody out.
@@ -247,7 +247,7 @@ async fn an_inventory_belongs_to_the_storage_and_the_newest_one_stays() {
     one.report(&with(ahead, 30)).await.expect("merged");
     let now = (OffsetDateTime::now_utc() + Duration::SECOND).unix_timestamp() * 1_000;
     other.report(&with(now, 40)).await.expect("merged");
-    let known = inventories::list(&database.pool, None).await.expect("inventories");
+    let known = inventories::list(&database.pool, None, 10).await.expect("inventories");
     assert_eq!(known[0].content["buckets"][0]["objects_encrypted"], 40);
     central.stop().await;
 }

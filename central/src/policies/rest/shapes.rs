@@ -169,6 +169,9 @@ pub struct Entry {
     pub restores: Option<u64>,
     /// What it changed.
     pub changes: Vec<EntryChange>,
+    /// It may have changed more: all revisions of a page tell at most 10,000 changes. Ask for fewer with `limit`, or for
+    /// the difference of two.
+    pub truncated: bool,
 }
 
 /// What became of one policy.
