@@ -67,6 +67,18 @@ impl Failure {
         Self::Refused(Problem(json!({ "type": "about:blank", "title": "Invalid", "detail": detail, "errors": errors })))
     }
 
+    /// Of a precondition that does not hold any more, what happened and what to do about it here, in place of what to do
+    /// about it by REST; any other failure as it is.
+    pub(crate) fn overtaken(mut self, advice: &str) -> Self {
+        if let Self::Refused(problem) = &mut self
+            && problem.0.get("status").and_then(Value::as_u64) == Some(412)
+        {
+            let happened = problem.text().split_inclusive(". ").next().unwrap_or_default().trim_end();
+            problem.0["detail"] = json!(format!("{happened} {advice}"));
+        }
+        self
+    }
+
     /// The sentence for a person.
     pub(crate) fn text(&self) -> &str {
         match self {

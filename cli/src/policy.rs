@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::args::PolicyCommand;
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Output, table};
 use crate::target::Targets;
@@ -40,25 +41,30 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
             let read = files::read(&files)?;
             let central = targets.central()?;
             let query: &[(&str, &str)] = if prune { &[("prune", "true")] } else { &[] };
-            let known = match if_revision {
-                Some(number) => {
-                    let set = central.get(&["policy-set"], &[]).await?;
-                    Some(format!("\"{number}@{}\"", set["lineage"].as_str().unwrap_or_default()))
-                }
-                None => None,
-            };
-            let outcome = central.post_text(&["policy-set", "apply"], query, read.text()?, known.as_deref()).await?;
+            let text = read.text()?;
+            // What is not in the files is deleted: only what was there when this began.
+            let known =
+                if prune || if_revision.is_some() { Some(Known::set(&central, if_revision).await?) } else { None };
+            let etag = known.as_ref().map(|known| known.etag.as_str());
+            let applied = central.post_text(&["policy-set", "apply"], query, text, etag).await;
+            let outcome = applied.map_err(|failure| Known::told(known.as_ref(), failure))?;
             published(out, &wait::until(&central, outcome, &wait).await?)?;
         }
         PolicyCommand::Delete { name, wait } => {
             let central = targets.central()?;
-            let answer = central.call(Method::DELETE, &["policies", &name], &[], None, Some("*")).await?;
+            let known = Known::policy(&central, &name).await?;
+            let answer = central.call(Method::DELETE, &["policies", &name], &[], None, Some(&known.etag)).await;
+            let answer = answer.map_err(|failure| Known::told(Some(&known), failure))?;
             published(out, &wait::until(&central, answer.body, &wait).await?)?;
         }
         PolicyCommand::Rollback { revision, wait } => {
             let central = targets.central()?;
-            let outcome = central.post(&["policy-set", "rollback"], &json!({ "revision": revision })).await?;
-            published(out, &wait::until(&central, outcome, &wait).await?)?;
+            let known = Known::set(&central, None).await?;
+            let order = json!({ "revision": revision });
+            let path = ["policy-set", "rollback"];
+            let answer = central.call(Method::POST, &path, &[], Some(&order), Some(&known.etag)).await;
+            let answer = answer.map_err(|failure| Known::told(Some(&known), failure))?;
+            published(out, &wait::until(&central, answer.body, &wait).await?)?;
         }
         PolicyCommand::BeginLineage { confirm, wait } => {
             let central = targets.central()?;
@@ -97,6 +103,51 @@ pub(crate) async fn run(command: PolicyCommand, targets: &Targets, out: &Output)
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was there when a command began, so that it changes nothing that somebody else has written since.
+struct Known {
+    etag: String,
+    /// How to see what the other editor did.
+    look: String,
+}
+
+impl Known {
+    /// The whole set, at `revision` where that is what the caller has seen.
+    async fn set(central: &Client, revision: Option<u64>) -> Result<Self, Failure> {
+        let set = central.get(&["policy-set"], &[]).await?;
+        let lineage = set["lineage"].as_str().unwrap_or_default();
+        let number = revision.map_or_else(|| set["revision"].to_string(), |revision| revision.to_string());
+        Ok(Self {
+            etag: format!("\"{number}@{lineage}\""),
+            look: format!(
+                "this command was to change revision {number}; sealgate policy history shows what came after it"
+            ),
+        })
+    }
+
+    /// One policy.
+    async fn policy(central: &Client, name: &str) -> Result<Self, Failure> {
+        let policy = central.get(&["policies", name], &[]).await?;
+        let (number, lineage) = (&policy["changed_in"], policy["lineage"].as_str().unwrap_or_default());
+        Ok(Self {
+            etag: format!("\"{number}@{lineage}\""),
+            look: format!(
+                "this command was to delete what revision {number} wrote; sealgate policy get {name} shows what is there now"
+            ),
+        })
+    }
+
+    /// The failure, with what to do where another editor was faster.
+    fn told(known: Option<&Self>, failure: Failure) -> Failure {
+        match known {
+            Some(known) => failure.overtaken(&format!(
+                "Somebody else changed it: {}. If the command still is right, run it again.",
+                known.look
+            )),
+            None => failure,
+        }
+    }
 }
 
 /// Refuses to end the lineage of `set` where it is not named.
@@ -153,7 +204,9 @@ fn history(all: &Value) -> String {
                 format!("{} {}", word("change"), word("name"))
             })
             .collect();
-        row["changes"] = json!(changes.join(", "));
+        // Central cuts off what is told of very many changes at once.
+        let more = if row["truncated"] == true { " and possibly more: see policy diff" } else { "" };
+        row["changes"] = json!(format!("{}{more}", changes.join(", ")));
     }
     table(&rows, &["number", "created_at", "created_by", "cause", "restores", "changes"])
 }

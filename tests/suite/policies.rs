@@ -1,12 +1,14 @@
 //! Policies over real processes: what they do to objects, what is refused and where it is shown, editors side by side.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tests::{Dev, Launch, Storage, Target, wait_for};
+use tests::{Dev, Launch, Storage, Target, program, wait_for};
 
 /// The sample of the documentation.
 const SAMPLE: &str = r#"apiVersion: sealgate.dev/v1
@@ -255,6 +257,108 @@ fn a_set_that_a_gateway_cannot_apply_is_shown_with_the_reason_and_the_last_good_
     }
     ensure!(kinds(0)? == "['aws:kms', 'aws:kms', None]", "the last good one");
     ensure!(kinds(1)? == "['aws:kms', 'aws:kms', None]", "the last good one");
+    dev.stop()
+}
+
+/// Runs a command whose way to Central leads over a wire on which `meanwhile` is done, once, between what it reads and
+/// what it writes.
+fn overtaken(dev: &Dev, args: &[&str], meanwhile: impl FnOnce() -> Result<()>) -> Result<Output> {
+    let console = dev.ready["central"]["console"].as_str().context("a console")?.to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut child = Command::new(program("sealgate")?)
+        .args(args)
+        .env_remove("SEALGATE_READY_FILE")
+        .env("SEALGATE_CENTRAL_URL", format!("http://{}", listener.local_addr()?))
+        .env("SEALGATE_CENTRAL_TOKEN", dev.ready["central"]["token"].as_str().context("a token")?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    listener.set_nonblocking(true)?;
+    let target = console.replace("http://", "");
+    let mut meanwhile = Some(meanwhile);
+    let mut ways: Vec<(TcpStream, TcpStream)> = Vec::new();
+    wait_for("the command ends", || {
+        let mut step = || -> Result<bool> {
+            if let Ok((near, _)) = listener.accept() {
+                let far = TcpStream::connect(&target)?;
+                for end in [&near, &far] {
+                    end.set_nonblocking(true)?;
+                }
+                ways.push((near, far));
+            }
+            for (near, far) in &mut ways {
+                let mut bytes = [0; 16 * 1024];
+                if let Ok(read @ 1..) = near.read(&mut bytes) {
+                    if (bytes.starts_with(b"POST ") || bytes.starts_with(b"DELETE "))
+                        && let Some(meanwhile) = meanwhile.take()
+                    {
+                        meanwhile()?;
+                    }
+                    far.set_nonblocking(false)?;
+                    far.write_all(&bytes[..read])?;
+                    far.set_nonblocking(true)?;
+                }
+                if let Ok(read @ 1..) = far.read(&mut bytes) {
+                    near.set_nonblocking(false)?;
+                    near.write_all(&bytes[..read])?;
+                    near.set_nonblocking(true)?;
+                }
+            }
+            Ok(child.try_wait()?.is_some())
+        };
+        match step() {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    })??;
+    ensure!(meanwhile.is_none(), "it wrote nothing: {args:?}");
+    Ok(child.wait_with_output()?)
+}
+
+#[test]
+fn a_command_that_another_editor_overtakes_changes_nothing_and_says_so() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--kms", "none"])?;
+    let file = |name: &str, buckets: &[&str]| {
+        written(folder.path(), &format!("{name}-{}.yaml", buckets.len()), &whole_bucket(name, buckets))
+    };
+    let mine = file("mine", &["one"])?;
+    let wider = file("mine", &["one", "two"])?;
+    let theirs = file("theirs", &["one"])?;
+    let apply = |path: &Path| dev.sealgate_json(&["policy", "apply", "-f", text(path)?]);
+    let delete = |name: &str| dev.sealgate_json(&["policy", "delete", name]);
+    let set = || dev.rest(Target::Central, "GET", "/policy-set", &[], "").map(|reply| reply.json());
+    let first = apply(&mine)?["revision"].to_string();
+
+    // Each of them would undo what the other editor did in between.
+    for args in [&["policy", "apply", "-f", text(&mine)?, "--prune"][..], &["policy", "rollback", &first]] {
+        let output = overtaken(&dev, args, || apply(&theirs).map(drop))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1), "{args:?}: {output:?}");
+        for word in ["nothing was changed", "Somebody else changed it", "sealgate policy history", "run it again"] {
+            ensure!(said.contains(word), "{args:?}: {word:?} is not in {said}");
+        }
+        let now = set()?;
+        let names: Vec<_> = now["policies"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();
+        ensure!(names == ["mine", "theirs"], "{args:?}: {now:#}");
+        // Run again, it does what it was asked.
+        let output = dev.sealgate(args)?;
+        ensure!(output.status.success(), "{args:?}: {output:?}");
+        let now = set()?;
+        let names: Vec<_> = now["policies"].as_array().into_iter().flatten().map(|one| &one["name"]).collect();
+        ensure!(names == ["mine"], "{args:?}: {now:#}");
+    }
+    let args = ["policy", "delete", "mine"];
+    let output = overtaken(&dev, &args, || apply(&wider).map(drop))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    for word in ["nothing of yours was saved", "Somebody else changed it", "sealgate policy get mine", "run it again"] {
+        ensure!(said.contains(word), "{word:?} is not in {said}");
+    }
+    ensure!(!said.contains("If-Match"), "what REST is told means nothing here: {said}");
+    ensure!(set()?["policies"][0]["source"].as_str().is_some_and(|source| source.contains("two")), "what they wrote");
+    ensure!(delete("mine")?["deleted"] == json!(["mine"]), "run again");
     dev.stop()
 }
 
