@@ -1,11 +1,17 @@
 //! `sealgate-gateway`: the command line.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use gateway::config::{Config, Mistakes};
+use gateway::config::{Config, Mistakes, Secret};
 use tokio_util::sync::CancellationToken;
+
+/// More than any enrolment token has.
+const TOKEN_BYTES: u64 = 64 * 1024;
 
 #[derive(Parser)]
 #[command(name = "sealgate-gateway", version, about = "The S3 encryption gateway of Sealgate")]
@@ -26,8 +32,13 @@ enum Command {
     Run,
     /// Exchange an enrolment token for an identity at Central.
     Enrol {
-        /// The token, as Central gave it.
-        token: String,
+        /// The token, as Central gave it. Whoever lists processes or reads the shell's history sees it here: better
+        /// --token-file.
+        #[arg(required_unless_present = "token_file", conflicts_with = "token_file")]
+        token: Option<String>,
+        /// A file that holds the token; `-`: standard input.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
     /// Print the effective configuration, secrets masked.
     Check,
@@ -54,13 +65,31 @@ fn execute(command: Command, config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
         Command::Run => runtime.block_on(run(config, log)),
-        Command::Enrol { token } => runtime.block_on(gateway::app::enrol(config, &token)),
+        Command::Enrol { token, token_file } => {
+            let token = match token_file {
+                Some(file) => read_token(&file)?,
+                None => Secret::new(token.unwrap_or_default()),
+            };
+            runtime.block_on(gateway::app::enrol(config, token.expose().trim()))
+        }
         Command::Check => {
             use std::io::Write as _;
             write!(std::io::stdout(), "{}", config.effective())?;
             Ok(())
         }
     }
+}
+
+fn read_token(file: &Path) -> anyhow::Result<Secret> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(TOKEN_BYTES).read_to_string(&mut text).context("standard input")
+    } else {
+        let opened = File::open(file).and_then(|file| file.take(TOKEN_BYTES).read_to_string(&mut text));
+        opened.with_context(|| file.display().to_string())
+    };
+    read.context("the enrolment token cannot be read; nothing was changed")?;
+    Ok(Secret::new(text))
 }
 
 async fn run(config: Config, log: telemetry::recent::Recent) -> anyhow::Result<()> {
