@@ -27,10 +27,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 
-/// Quiet that is waited for before a revision is pushed, so that a burst of edits is one push.
-const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Longest that a burst delays the push.
-const DEBOUNCE_CAP: Duration = Duration::from_secs(1);
+/// How a burst of edits becomes one push.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Burst {
+    /// Quiet that is waited for before a revision is pushed.
+    pub(crate) quiet: Duration,
+    /// Longest that a burst delays the push.
+    pub(crate) most: Duration,
+}
+
+const BURST: Burst = Burst { quiet: Duration::from_millis(50), most: Duration::from_secs(1) };
 /// How often the head is read without a wake-up.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -50,13 +56,18 @@ pub struct Feed {
     db: PgPool,
     head: watch::Sender<Arc<Head>>,
     wake: Notify,
+    burst: Burst,
 }
 
 impl Feed {
     /// Reads the head.
     pub async fn open(db: PgPool) -> Result<Arc<Self>, Error> {
+        Self::open_with(db, BURST).await
+    }
+
+    pub(crate) async fn open_with(db: PgPool, burst: Burst) -> Result<Arc<Self>, Error> {
         let head = load(&db).await?;
-        Ok(Arc::new(Self { db, head: watch::Sender::new(Arc::new(head)), wake: Notify::new() }))
+        Ok(Arc::new(Self { db, head: watch::Sender::new(Arc::new(head)), wake: Notify::new(), burst }))
     }
 
     /// The head now.
@@ -103,9 +114,9 @@ impl Feed {
         if seen == self.head.borrow().held.revision {
             return Ok(());
         }
-        let cap = Instant::now() + DEBOUNCE_CAP;
+        let cap = Instant::now() + self.burst.most;
         while Instant::now() < cap {
-            tokio::time::sleep(DEBOUNCE).await;
+            tokio::time::sleep(self.burst.quiet).await;
             let now = store::revision(&self.db).await?;
             if now == seen {
                 break;

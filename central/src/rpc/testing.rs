@@ -38,7 +38,7 @@ use crate::sealing::SealingKey;
 use crate::stats::Stats;
 
 /// Everything in a test happens within this time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One replica of Central.
 pub(crate) struct Central {
@@ -116,6 +116,16 @@ impl Central {
     }
 
     pub(crate) async fn start_with(db: &PgPool, config: crate::config::Gateways, notify: bool) -> Self {
+        let feed = Feed::open(db.clone()).await.expect("a head");
+        Self::start_over(db, config, notify, feed).await
+    }
+
+    pub(crate) async fn start_over(
+        db: &PgPool,
+        config: crate::config::Gateways,
+        notify: bool,
+        feed: Arc<Feed>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let sealing = SealingKey::from_bytes(Zeroizing::new([7; 32]));
@@ -123,7 +133,7 @@ impl Central {
         let services = Services {
             db: db.clone(),
             pki: Pki::open(db, sealing, &config, names).await.expect("authorities"),
-            feed: Feed::open(db.clone()).await.expect("a head"),
+            feed,
             fleet: Fleet::open(db.clone(), &config).await.expect("a fleet"),
             stats: Stats::new(db.clone()),
             address: format!("https://{address}").into(),

@@ -233,12 +233,27 @@ fn hostile_conditions_are_refused_quickly_and_without_deep_recursion() {
     // The stack of an asynchronous runtime's thread, so that an overflow would show here.
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
         for text in texts {
-            let begun = Instant::now();
-            assert!(Condition::compile(&text).is_err(), "{}", &text[..text.len().min(60)]);
-            assert!(begun.elapsed() < Duration::from_secs(1), "{:?} {}", begun.elapsed(), &text[..text.len().min(60)]);
+            let start = &text[..text.len().min(60)];
+            let took = quickest(Duration::from_secs(1), || assert!(Condition::compile(&text).is_err(), "{start}"));
+            assert!(took < Duration::from_secs(1), "{took:?} {start}");
         }
     });
     thread.expect("a thread").join().expect("no panic, no overflow");
+}
+
+/// The shortest of several times: whatever else the machine does at one of them, the work is not what took long. One
+/// within the bound is enough.
+fn quickest(bound: Duration, work: impl Fn()) -> Duration {
+    let mut shortest = Duration::MAX;
+    for _ in 0..10 {
+        let begun = Instant::now();
+        work();
+        shortest = shortest.min(begun.elapsed());
+        if shortest < bound {
+            break;
+        }
+    }
+    shortest
 }
 
 #[test]
@@ -257,10 +272,12 @@ fn the_costliest_conditions_that_pass_end_in_time() {
     for text in texts {
         let condition = Condition::compile(&text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
         let labels = Labels::new();
-        let begun = Instant::now();
-        let _ = condition.evaluate(&Scope::new(&facts, &labels));
-        // Two milliseconds would be a thousand times the ordinary; a debug build on a busy machine gets leeway.
-        assert!(begun.elapsed() < Duration::from_millis(100), "{:?} cost {} {text}", begun.elapsed(), condition.cost());
+        // Two milliseconds would be a thousand times the ordinary; a debug build gets leeway.
+        let bound = Duration::from_millis(100);
+        let took = quickest(bound, || {
+            let _ = condition.evaluate(&Scope::new(&facts, &labels));
+        });
+        assert!(took < bound, "{took:?} cost {} {text}", condition.cost());
     }
 }
 

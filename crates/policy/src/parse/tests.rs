@@ -190,13 +190,18 @@ fn hostile_documents_are_refused_quickly() {
     let tags = "!!python/object:os.system x\n".to_owned();
     let large = with_spec(&format!("spec: {{effect: deny}} # {}\n", "x".repeat(64 * 1024)));
     let many = "---\na: 1\n".repeat(1_001);
-    let begun = std::time::Instant::now();
     for text in
         [deep, block, wide, bomb, merge, tags, large, many, "\0".into(), "\u{feff}".into(), "---\n---\n--- x".into()]
     {
-        assert!(parse(&text).is_err(), "{}", &text[..text.len().min(40)]);
+        let start = &text[..text.len().min(40)];
+        // The shortest of several times, so that a busy machine is not taken for a slow parser.
+        let quick = (0..10).any(|_| {
+            let begun = std::time::Instant::now();
+            assert!(parse(&text).is_err(), "{start}");
+            begun.elapsed() < std::time::Duration::from_secs(1)
+        });
+        assert!(quick, "{start}");
     }
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
