@@ -374,6 +374,7 @@ pub(super) async fn newest_streams(db: &PgPool, gateways: &[Uuid]) -> Result<Has
 /// Writes the news of many gateways in two statements. Acks of a life that is no longer the known one are not progress
 /// of the gateway; nor are those of a stream that is no longer the present one, but in quarantine, where both lives have
 /// streams.
+#[expect(clippy::too_many_lines, reason = "two statements and the columns that they take, read from top to bottom")]
 pub(super) async fn flush(db: &PgPool, news: &HashMap<(GatewayId, Epoch), News>) -> Result<(), Error> {
     let mut rows: Vec<_> = news.iter().collect();
     // One order for every replica, so that two flushes cannot wait for each other.
