@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -246,21 +247,36 @@ fn stopped_before_it_is_up_it_leaves_no_process_and_nothing_half_made() -> Resul
     for (moment, signal) in
         [("initdb", "INT"), ("initdb", "KILL"), ("sealgate-centra", "TERM"), ("sealgate-gatewa", "KILL")]
     {
-        let mut child = Command::new(program("sealgate")?)
-            .args(["dev", "--port-base", "0", "--data"])
-            .arg(&data)
-            .env(MARK, &mark)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let tree = wait_for("the moment of the start", || {
-            if child.try_wait().ok()?.is_some() {
-                return Some(Vec::new());
+        let mut tries = 0;
+        let (mut child, tree) = loop {
+            let mut child = Command::new(program("sealgate")?)
+                .args(["dev", "--port-base", "0", "--data"])
+                .arg(&data)
+                .env(MARK, &mark)
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            let (caught, tree) = wait_for("the moment of the start", || {
+                if child.try_wait().ok()?.is_some() {
+                    return Some((false, Vec::new()));
+                }
+                let tree = Process::tree(child.id());
+                let runs = |name: &str| tree.iter().any(|process| process.name == name);
+                // The gateway is started last: what has not been seen by then has passed.
+                let caught = runs(moment);
+                (caught || runs("sealgate-gatewa")).then_some((caught, tree))
+            })?;
+            ensure!(!tree.is_empty(), "it ended before {moment} was started");
+            if caught {
+                break (child, tree);
             }
-            let tree = Process::tree(child.id());
-            tree.iter().any(|process| process.name == moment).then_some(tree)
-        })?;
-        ensure!(!tree.is_empty(), "it ended before {moment} was started");
+            tries += 1;
+            ensure!(tries < 10, "{moment} passes too quickly to be seen");
+            child.kill()?;
+            child.wait()?;
+            wait_for("every child ends", || all_are_gone(&tree, &mark).ok())?;
+            fs::remove_dir_all(&data)?;
+        };
         process::signal(child.id(), signal)?;
         let status = wait_for("dev ends", || child.try_wait().ok().flatten())?;
         if signal == "KILL" {
@@ -457,8 +473,18 @@ fn what_keeps_a_killed_gateway_down_is_said_on_the_terminal_until_it_is_up_again
 
     // Somebody took its port meanwhile.
     let address = dev.ready["gateways"][0]["s3"].as_str().context("an address")?.replace("http://", "");
-    process::signal(dev.pid_of(Target::Gateway(0))?, "KILL")?;
-    let thief = wait_for("the port is free", || TcpListener::bind(&address).ok())?;
+    // Where the gateway is back before the port is taken, it is killed again.
+    let thief = wait_for("the port is free", || {
+        process::signal(dev.pid_of(Target::Gateway(0)).ok()?, "KILL").ok()?;
+        let soon = Instant::now() + Duration::from_secs(1);
+        loop {
+            match TcpListener::bind(&address) {
+                Ok(thief) => return Some(thief),
+                Err(_) if Instant::now() > soon => return None,
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    })?;
     said(&["gateway-1 ended", "before it answered again", &address, "in use"])?;
     drop(thief);
     said(&["gateway-1 is up again"])?;
@@ -490,25 +516,35 @@ fn a_killed_decryption_leaves_no_plaintext() -> Result<()> {
     let key = dev.ready["rsa_key_file"].as_str().context("a key")?.to_owned();
     let out = folder.path().join("out");
     fs::create_dir(&out)?;
-    let mut child = Command::new(program("sealgate")?)
-        .args(["object", "decrypt", &path, "--rsa-key", &key, "-o"])
-        .arg(out.join("plain"))
-        .stdout(Stdio::null())
-        .spawn()?;
-    // An open file in the folder, with or without a name, that has grown.
-    let descriptors = PathBuf::from(format!("/proc/{}/fd", child.id()));
-    wait_for("plaintext is being written", || {
-        for entry in fs::read_dir(&descriptors).ok()?.flatten() {
-            let target = fs::read_link(entry.path()).unwrap_or_default();
-            if target.starts_with(&out) && fs::metadata(entry.path()).is_ok_and(|file| file.len() > 0) {
-                return Some(());
-            }
+    // One that is done before it is killed shows nothing, and is tried again.
+    let mut tries = 0;
+    loop {
+        let mut child = Command::new(program("sealgate")?)
+            .args(["object", "decrypt", &path, "--rsa-key", &key, "-o"])
+            .arg(out.join("plain"))
+            .stdout(Stdio::null())
+            .spawn()?;
+        // An open file in the folder, with or without a name, that has grown.
+        let descriptors = PathBuf::from(format!("/proc/{}/fd", child.id()));
+        let grows = || {
+            fs::read_dir(&descriptors).into_iter().flatten().flatten().any(|entry| {
+                let target = fs::read_link(entry.path()).unwrap_or_default();
+                target.starts_with(&out) && fs::metadata(entry.path()).is_ok_and(|file| file.len() > 0)
+            })
+        };
+        while !grows() && child.try_wait()?.is_none() {
+            std::thread::yield_now();
         }
-        None
-    })?;
-    child.kill()?;
-    let status = child.wait()?;
-    ensure!(!status.success(), "it was killed before it was done");
+        child.kill()?;
+        let status = child.wait()?;
+        if status.code().is_none() {
+            break;
+        }
+        ensure!(status.success(), "it failed before it was killed: {status}");
+        tries += 1;
+        ensure!(tries < 10, "it is never killed before it is done");
+        fs::remove_file(out.join("plain"))?;
+    }
     let left: Vec<_> = fs::read_dir(&out)?.collect();
     // A file system without unnamed files is said to leave a hidden one.
     ensure!(left.is_empty(), "left behind: {left:?}");
