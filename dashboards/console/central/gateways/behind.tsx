@@ -56,7 +56,7 @@ export function Behind({ gateway }: { readonly gateway: Gateway }) {
   const every = useAskEvery();
   const inventories = useQuery({ ...inventoriesQuery([gateway.name]), refetchInterval: every });
   const coverage = useQuery({ ...coverageQuery([gateway.name]), refetchInterval: every });
-  const inventory = inventories.data?.find((one) => one.storage_id === gateway.storage_id);
+  const inventory = inventories.data?.inventories.find((one) => one.storage_id === gateway.storage_id);
   if (!inventory) {
     return (
       <Panel title="Storage">

@@ -1,5 +1,6 @@
 import { Button, Group, NumberInput, Select, Stack, TextInput } from '@mantine/core';
 import { read } from '@frame/api';
+import { count } from '@frame/format';
 import { CopyText } from '@frame/parts/Copy';
 import type { Column } from '@frame/parts/DataTable';
 import { Note, Refused, Shown } from '@frame/parts/Note';
@@ -115,7 +116,8 @@ function Use({ token, again }: { readonly token: Schemas['TokenIssued']; readonl
   return (
     <Panel title="2. Paste this on the gateway’s machine">
       <Stack gap="sm">
-        <CopyText what="the command" value={`sealgate-gateway enrol ${token.token} --config /etc/sealgate/gateway.toml`} />
+        {/* Not as an argument: those of a process are shown to everybody on its machine. */}
+        <CopyText what="the command" value={`printf %s ${token.token} | sealgate-gateway enrol --token-file - --config /etc/sealgate/gateway.toml`} />
         <Note tone="warn">
           The token is shown this once. It can be used once, until <Time at={token.expires_at} />. Whoever has it can enrol a gateway.
         </Note>
@@ -167,8 +169,15 @@ function Made() {
   return (
     <Panel title="Tokens that were made" flush>
       <Shown of={tokens} what="tokens" lines={3}>
-        {({ tokens: all }) => (
-          <Small what="enrolment tokens" columns={columns} rows={all} rowKey={(row) => row.id} none="No token was made yet." />
+        {({ tokens: all, truncated }) => (
+          <>
+            {truncated && (
+              <div className="sg-body">
+                <Note tone="warn">There are older tokens than these {count(all.length)}.</Note>
+              </div>
+            )}
+            <Small what="enrolment tokens" columns={columns} rows={all} rowKey={(row) => row.id} none="No token was made yet." />
+          </>
         )}
       </Shown>
       {revoking && <Revoke token={revoking} onClose={() => setRevoking(null)} />}

@@ -3,7 +3,7 @@ import { read } from '@frame/api';
 import { count, plural } from '@frame/format';
 import { useAskEvery } from '@frame/live';
 import { type Column, DataTable } from '@frame/parts/DataTable';
-import { Empty } from '@frame/parts/Note';
+import { Empty, Note } from '@frame/parts/Note';
 import { Page, Panel } from '@frame/parts/Page';
 import { orderOf, withOrder } from '@frame/parts/sort';
 import { State, Tag } from '@frame/parts/State';
@@ -71,7 +71,7 @@ export function Kms() {
   });
   const rows = useMemo(
     () =>
-      inventories.data?.flatMap((one) =>
+      inventories.data?.inventories.flatMap((one) =>
         one.content.kms.map((kms): Row => ({ ...kms, storage: one.storage_id, gateway: one.gateway, at: one.taken_at })),
       ),
     [inventories.data],
@@ -86,6 +86,9 @@ export function Kms() {
               Reset
             </Button>
           </Group>
+        )}
+        {inventories.data?.truncated === true && (
+          <Note tone="warn">There are more than {count(inventories.data.inventories.length)} storages; these are the first of them. Choose gateways at the overview to see theirs.</Note>
         )}
         <Panel title="Configured" flush>
           <DataTable

@@ -39,7 +39,8 @@ export const inventoriesQuery = (gateways: readonly string[] = []) =>
     queryFn: async ({ signal }) => {
       const answer = await read(api.GET('/api/v1/inventories', { params: { query: { gateway: [...gateways] } }, signal }));
       // The document leaves the content open; the protocol between gateways and Central says what is in it.
-      return answer.inventories.map((inventory) => ({ ...inventory, content: inventory.content as Content }));
+      const inventories = answer.inventories.map((inventory) => ({ ...inventory, content: inventory.content as Content }));
+      return { inventories, truncated: answer.truncated };
     },
   });
 

@@ -48,6 +48,7 @@ export function ApiTokens() {
   ];
   return (
     <Page title="API tokens" lead="For scripts and the command line. Each has a role of its own, and shows its text once." actions={make}>
+      {list.data?.truncated === true && <Note tone="warn">There are more than 10,000 tokens; these are the first of them by name.</Note>}
       <div className="sg-panel">
         <DataTable
           what="API tokens"

@@ -3,7 +3,7 @@ import { useForm } from '@mantine/form';
 import { read } from '@frame/api';
 import { Confirm } from '@frame/parts/Confirm';
 import { type Column, DataTable } from '@frame/parts/DataTable';
-import { Empty, Refused } from '@frame/parts/Note';
+import { Empty, Note, Refused } from '@frame/parts/Note';
 import { Page } from '@frame/parts/Page';
 import { State } from '@frame/parts/State';
 import { Time } from '@frame/parts/Time';
@@ -67,6 +67,7 @@ export function Users() {
   ];
   return (
     <Page title="Users" lead="Accounts of people. Scripts have API tokens." actions={<Button onClick={() => setOpen('new')}>Make an account</Button>}>
+      {list.data?.truncated === true && <Note tone="warn">There are more than 10,000 accounts; these are the first of them by name.</Note>}
       <div className="sg-panel">
         <DataTable
           what="accounts"

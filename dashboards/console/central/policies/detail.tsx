@@ -144,8 +144,9 @@ const REVISIONS: readonly Column<Change>[] = [
 ];
 
 /** What is known where none of so many revisions changed it. The history is of the present lineage. */
-const lookedThrough = (revisions: number, further: boolean): string =>
-  further ? `None of the newest ${count(revisions)} revisions changed it.` : 'No revision changed it since the lineage began.';
+const lookedThrough = (revisions: number, further: boolean, cut: boolean): string =>
+  cut ? 'Some of these revisions changed more policies than are told here. It may be among them.'
+  : further ? `None of the newest ${count(revisions)} revisions changed it.` : 'No revision changed it since the lineage began.';
 
 function PolicyHistory({ name }: { readonly name: string }) {
   const history = useInfiniteQuery(historyQuery());
@@ -161,7 +162,11 @@ function PolicyHistory({ name }: { readonly name: string }) {
                 .flatMap((page) => page.revisions)
                 .flatMap((revision) => revision.changes.filter((change) => change.name === name).map((change) => ({ ...revision, happened: happened(change.change, revision.restores) })))}
               rowKey={(row) => String(row.number)}
-              none={lookedThrough(answer.pages.reduce((sum, page) => sum + page.revisions.length, 0), history.hasNextPage)}
+              none={lookedThrough(
+                answer.pages.reduce((sum, page) => sum + page.revisions.length, 0),
+                history.hasNextPage,
+                answer.pages.some((page) => page.revisions.some((revision) => revision.truncated)),
+              )}
             />
             {history.hasNextPage && (
               <div className="sg-body">
