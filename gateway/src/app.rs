@@ -463,7 +463,7 @@ mod tests {
         let error = start().await;
         let note = failed_start(&state).expect("a note");
         assert!(note.message.contains("sealing key") && note.message == format!("{error:#}"), "{note:?}");
-        std::fs::write(&key, [7; 32]).unwrap();
+        std::fs::write(&key, (0..32).collect::<Vec<u8>>()).unwrap();
         let error = start().await;
         assert!(matches!(error.downcast_ref(), Some(StateError::InUse(_))), "{error:#}");
         assert_eq!(failed_start(&state), None);

@@ -265,3 +265,21 @@ fn parse(body: &[u8]) -> Result<Listed, quick_xml::Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_whose_the_buckets_are_and_how_it_goes_on() {
+        let listed = parse(
+            b"<ListAllMyBucketsResult><Owner><ID>1&amp;2</ID><DisplayName>Us</DisplayName></Owner><Buckets>\
+              <Bucket><Name>a</Name><CreationDate>2026-01-01T00:00:00Z</CreationDate><Owner><ID>x</ID></Owner></Bucket>\
+              </Buckets><ContinuationToken>a</ContinuationToken></ListAllMyBucketsResult>",
+        )
+        .unwrap();
+        assert_eq!((listed.owner.id.as_str(), listed.owner.name.as_str()), ("1&2", "Us"));
+        assert_eq!(listed.buckets.into_iter().collect::<Vec<_>>(), [("a".into(), "2026-01-01T00:00:00Z".into())]);
+        assert_eq!(listed.next.as_deref(), Some("a"));
+    }
+}

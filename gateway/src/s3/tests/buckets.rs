@@ -6,7 +6,7 @@ use super::gateway::{ADMIN, Answer, Gateway, Storage, service};
 use super::relay::{Act, Relay};
 
 #[tokio::test]
-async fn buckets_are_listed_page_by_page_with_their_owner_and_what_is_refused_is_said() {
+async fn buckets_are_listed_page_by_page_and_what_is_refused_is_said() {
     let storage = Storage::new();
     let relay = Relay::start(&storage).await;
     let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
@@ -32,7 +32,6 @@ async fn buckets_are_listed_page_by_page_with_their_owner_and_what_is_refused_is
     let all = list(&[]).await;
     assert_eq!(names(&all), ["alpha", "beta", "gamma", "gamma2"], "{all:?}");
     assert_eq!(all.field("ContinuationToken"), "");
-    assert_ne!(all.field("ID"), "sealgate", "the storage's owner");
     let (mut seen, mut token) = (Vec::new(), String::new());
     loop {
         let query = [("max-buckets", "3"), ("continuation-token", token.as_str())];
