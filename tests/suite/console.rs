@@ -112,6 +112,14 @@ fn every_action_of_the_gateway_s_console_is_done_by_keyboard_alone() -> Result<(
 }
 
 #[test]
+fn ten_thousand_gateways_are_listed_a_few_rows_at_a_time() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dev = Dev::start(&folder.path().join("data"), &["--kms", "none"])?;
+    stories(&dev, "many")?;
+    dev.stop()
+}
+
+#[test]
 fn every_page_is_free_of_violations_in_both_schemes_and_sizes_and_can_be_printed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let dev = Dev::start(&folder.path().join("data"), &["--demo"])?;

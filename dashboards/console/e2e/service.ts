@@ -81,6 +81,13 @@ export function boto3(index: number, script: string): string {
   });
 }
 
+/** What Central's database is told. */
+export function sql(statements: string): void {
+  const file = join(ready().data_dir, 'postgres', 'postmaster.pid');
+  const port = readFileSync(file, 'utf8').split('\n')[3] ?? '';
+  execFileSync('psql', ['--no-psqlrc', '--quiet', '-v', 'ON_ERROR_STOP=1', '-h', '127.0.0.1', '-p', port, '-U', 'sealgate', 'postgres'], { input: statements });
+}
+
 /** Freezes a process, as a machine that hangs does; the answer lets it go on. */
 export function freeze(pid: number): () => void {
   process.kill(pid, 'SIGSTOP');
