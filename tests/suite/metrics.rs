@@ -172,12 +172,7 @@ except ClientError as e:
         }
         ensure!(counted("shut", "shut", "denied", "in")[0] == "1", "{gateway}: what was denied");
     }
-    // A gateway that a busy machine keeps from its heartbeat counts as late for that moment.
-    wait_for("both gateways are connected", || {
-        let central = dev.scrape(Target::Central).ok()?;
-        let connected = central.sum("sealgate_gateways", &[("state", "active"), ("connection", "connected")]);
-        (connected.to_string() == "2").then_some(())
-    })?;
+    both_are_connected(&dev)?;
     let head = central.sum("sealgate_policy_head_revision", &[]);
     for index in 0..2 {
         let scrape = dev.scrape(Target::Gateway(index))?;
@@ -191,6 +186,15 @@ except ClientError as e:
         })?;
     }
     dev.stop()
+}
+
+/// A gateway that a busy machine keeps from its heartbeat counts as late for that moment.
+fn both_are_connected(dev: &Dev) -> Result<()> {
+    wait_for("both gateways are connected", || {
+        let central = dev.scrape(Target::Central).ok()?;
+        let connected = central.sum("sealgate_gateways", &[("state", "active"), ("connection", "connected")]);
+        (connected.to_string() == "2").then_some(())
+    })
 }
 
 /// A metric that promtool should find fault with is found: the check can fail.

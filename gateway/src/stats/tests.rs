@@ -133,9 +133,9 @@ async fn a_failed_look_is_no_absence_and_is_repeated() {
             async move { answer }.boxed()
         })
     };
-    stats.settle(&look, Duration::from_secs(60)).await;
+    stats.settle(&look, Duration::from_mins(1)).await;
     assert_eq!(stats.unsettled(), 1);
-    stats.settle(&look, Duration::from_secs(60)).await;
+    stats.settle(&look, Duration::from_mins(1)).await;
     assert_eq!(stats.unsettled(), 0);
     stats.make_report(false, None).expect("a report");
     assert_eq!(merged(&reports(&stats))[&("b".to_owned(), "p".to_owned(), Outcome::Encrypted)], 1);
@@ -158,7 +158,7 @@ async fn a_backend_that_is_down_keeps_nothing_of_another_one_from_being_settled(
         }
         .boxed()
     });
-    stats.settle(&look, Duration::from_secs(60)).await;
+    stats.settle(&look, Duration::from_mins(1)).await;
     let left: Vec<_> = stats.shared.journal.unsettled().into_values().map(|open| open.object).collect();
     assert_eq!(left, ["at the one that is down"]);
 }
@@ -187,7 +187,7 @@ async fn the_sign_of_life_does_not_wait_for_the_disk() {
         let (stats, stop) = (stats.clone(), stop.clone());
         async move { stats.run(Arc::new(|_, _| async { Ok(None) }.boxed()), stop).await }
     });
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_mins(1);
     let mut signs = vec![sign()];
     while signs.len() < 4 {
         assert!(Instant::now() < patience, "{} signs of life while the flush waits", signs.len() - 1);
@@ -211,7 +211,7 @@ async fn a_storage_that_does_not_answer_does_not_hold_up_the_start() {
     let look: Look = Arc::new(|_, _| std::future::pending().boxed());
     let settle = stats.settle(&look, Duration::from_millis(10));
     // One that did not give up would wait for ever.
-    tokio::time::timeout(Duration::from_secs(60), settle).await.expect("it gives up");
+    tokio::time::timeout(Duration::from_mins(1), settle).await.expect("it gives up");
     assert_eq!(stats.unsettled(), 1, "and keeps what is open");
 }
 
