@@ -19,7 +19,7 @@ use super::answer_xml;
 use super::checksums::{self, combine, refuse_other, text_of};
 use super::choose::{as_stored, choose, in_order, sent_again};
 use super::commit::{Object, end_number};
-use super::state::{Done, Note, Opened, UploadId, gone, state_id};
+use super::state::{Done, Note, UploadId, gone, state_id};
 use crate::state::ledger::Known;
 use crate::upstream::{self, Body};
 
@@ -63,19 +63,31 @@ impl Front {
         let asked = asked(&named);
         let state = state_id(&granted, &request.key, &id.upstream);
         // The record is written last: where it is, the upload is over.
-        if let Some(done) = self.done(&state).await? {
-            return if done.request == asked { Ok(self.completed(&request, &done)) } else { Err(gone()) };
+        if let Some(over) = self.over(&request, &state, &asked).await? {
+            return Ok(over);
         }
-        let opened = self.opened(&granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
-        let done = self.complete_sealed(&request, &granted, &opened, &id.upstream, &named, asked).await?;
-        match done {
-            Ok(done) => {
+        match self.complete_sealed(&request, &granted, &id.upstream, &named, &asked).await {
+            Ok(Ok(done)) => {
                 self.keep_done(&state, &done).await?;
                 self.policies.upload_ended(&state);
                 self.forget_upload(&state).await;
                 Ok(self.completed(&request, &done))
             }
-            Err(refused) => Ok(refused),
+            Ok(Err(refused)) => Ok(refused),
+            // Another one at the same time may have ended it: then what was kept of it is taken away, its parts one by one.
+            Err(error) if error.code == "NoSuchUpload" || error.code == "InvalidPart" => {
+                self.over(&request, &state, &asked).await?.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is answered where an encrypted upload is over; none: nothing says that it is.
+    async fn over(&self, request: &Request, state: &str, asked: &str) -> Result<Option<Response<Body>>, Error> {
+        match self.done(state).await? {
+            Some(done) if done.request == asked => Ok(Some(self.completed(request, &done))),
+            Some(_) => Err(gone()),
+            None => Ok(None),
         }
     }
 
@@ -84,11 +96,11 @@ impl Front {
         &self,
         request: &Request,
         granted: &Granted,
-        opened: &Arc<Opened>,
         upstream_id: &str,
         named: &[Named],
-        asked: String,
+        asked: &str,
     ) -> Result<Result<Done, Response<Body>>, Error> {
+        let opened = &self.opened(granted, &request.key, upstream_id).await?.ok_or_else(gone)?;
         let records = self.parts(opened).await?;
         let named = in_order(named, granted.place.upstream.quirks().parts_in_any_order)?;
         let mut chosen = choose(&named, &records)?;
@@ -120,7 +132,7 @@ impl Front {
             (name_of(checksum.algorithm).to_owned(), text_of(checksum, chosen.len()), full)
         });
         Ok(Ok(Done {
-            request: asked,
+            request: asked.to_owned(),
             etag: committed.etag,
             version: committed.version,
             kms: Some(kms.to_owned()),

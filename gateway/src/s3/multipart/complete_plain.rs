@@ -127,10 +127,12 @@ impl Front {
         state: &str,
         document: &[u8],
     ) -> Result<Option<Done>, Error> {
+        // In this order: who ends the upload keeps what it came to before it is no longer open.
+        let open = self.is_open_plain(state).await?;
         if let Some(done) = self.done_plain(state, document).await? {
             return Ok(Some(done));
         }
-        let (Ok(named), true) = (parse(document), self.is_open_plain(state).await?) else { return Ok(None) };
+        let (Ok(named), true) = (parse(document), open) else { return Ok(None) };
         let ordered = in_order(&named, granted.place.upstream.quirks().parts_in_any_order);
         let expected = ordered.ok().and_then(|named| etag_of(named.iter().map(|part| part.etag.as_str()), named.len()));
         let Some(expected) = expected else { return Ok(None) };

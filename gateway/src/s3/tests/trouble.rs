@@ -235,6 +235,36 @@ async fn a_part_whose_record_cannot_be_written_is_no_part() {
 }
 
 #[tokio::test]
+async fn a_complete_that_another_one_overtakes_is_told_what_that_came_to() {
+    let storage = Storage::new();
+    let (relay, gateway, client) = relayed(&storage).await;
+    for bucket in ["plain", "sealed"] {
+        let id = create(&client, bucket, "k").await;
+        let parts =
+            [part(&client, bucket, "k", &id, 1, &bytes(PART)).await, part(&client, bucket, "k", &id, 2, b"x").await];
+        let etags = parts.each_ref().map(|part| part.header("etag"));
+        let named = [(1, etags[0]), (2, etags[1])];
+        let first = complete(&client, bucket, "k", &id, &named).await;
+        // To the second one the upload has no end yet, until it finds that what was kept of it is taken away.
+        let mut gone = false;
+        relay.rule(move |request| {
+            let path = request.uri().path();
+            gone |= path.ends_with("/plain") || path.ends_with("/upload");
+            let early = request.method() == Method::GET && path.ends_with("/done") && !gone;
+            if early { Act::Answer(refusal(404)) } else { Act::Pass }
+        });
+        let second = complete(&client, bucket, "k", &id, &named).await;
+        let told = |answer: &Answer| (answer.status, answer.field("ETag"));
+        assert_eq!(told(&first).0, StatusCode::OK, "{bucket} {first:?}");
+        assert_eq!(told(&second), told(&first), "{bucket} {second:?}");
+        // Of other parts the upload is over.
+        assert_eq!(complete(&client, bucket, "k", &id, &named[..1]).await.code(), "NoSuchUpload", "{bucket}");
+    }
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
 async fn a_redirect_of_the_storage_reaches_no_client_and_is_not_followed() {
     let storage = Storage::new();
     let (relay, gateway, client) = relayed(&storage).await;
