@@ -243,8 +243,10 @@ impl Front {
         let part = part_number(request)?;
         let wanted = Wanted::asked(request, granted.place.upstream.quirks());
         let (key, version) = (request.key.as_str(), request.query("versionId"));
-        let bounded = (part.is_some() || wanted != Wanted::Whole) && !request.headers.contains_key("if-range");
-        if !bounded || !self.may_be_due(&granted.document, &request.bucket) {
+        let bounded = part.is_some() || wanted != Wanted::Whole;
+        // The storage does not look at the date of a request that names an ETag, as this one will.
+        let asks_more = ["if-range", "if-unmodified-since"].into_iter().any(|name| request.headers.contains_key(name));
+        if !bounded || asks_more || !self.may_be_due(&granted.document, &request.bucket) {
             return Ok(None);
         }
         let Some(known) = self.footers.get(&granted.place, key, version) else { return Ok(None) };
