@@ -85,7 +85,7 @@ class Footer:
         self.end = file.read(12)
         need(self.end[4:] == FOOTER_MAGIC, "no footer: truncated, appended to, or never sealed")
         self.length = struct.unpack(">I", self.end[:4])[0]
-        need(45 <= self.length <= min(752288, self.stored), "the footer's length is out of bounds")
+        need(45 <= self.length <= min(1072288, self.stored), "the footer's length is out of bounds")
         file.seek(-self.length, os.SEEK_END)
         raw = file.read(self.length)
         self.fields, self.mac = raw[:-44], raw[-44:-12]
@@ -123,7 +123,7 @@ class Footer:
             need(self.segment == 65536 and len(self.parts) <= granted, "header and part table contradict each other")
             need(core[10] or numbers == [1], "header and part table contradict each other")
             tags = 16 * -(-self.plaintext // 65536)
-            expected = self.plaintext + tags + 160 * min(granted, 10000) + 12288
+            expected = self.plaintext + tags + 192 * min(granted, 10000) + 12288
         need(self.stored == expected, f"{self.stored} stored bytes where the layout demands {expected}")
         self.padding = self.stored - self.body - self.length
         need(self.padding >= 0, "the parts do not fit")

@@ -3,7 +3,7 @@
 //! ```text
 //! BUCKET/uploads/UPLOAD/upload.json                 the key and what was given at Create; its lock is the upload's:
 //!                                                   shared by those who commit parts, alone for Complete and Abort
-//!                      /NNNNN-TIME-MD5[-NAME.HEX]*  a part: number, time of its commit in nanoseconds, ETag, checksums
+//!                      /NNNNN-TIME-MD5[-NAME.VAL]*  a part: number, time of its commit in nanoseconds, ETag, checksums
 //! ```
 //! Of two files of one part number the one committed later is the part; whoever commits it removes the other.
 
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, general_purpose};
 use checksums::Algorithm;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,9 @@ pub(crate) use part::{copy as copy_part, upload as upload_part};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const RECORD: &str = "upload.json";
+
+/// Checksums in the name of a part: base64 without `/` and `-`. In hex two of them would not fit 255 bytes.
+const VALUES: GeneralPurpose = GeneralPurpose::new(&alphabet::IMAP_MUTF7, general_purpose::NO_PAD);
 
 /// `upload.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -190,7 +196,7 @@ impl Part {
             name.push('-');
             name.push_str(algorithm.name());
             name.push('.');
-            name.push_str(&hex::encode(value));
+            VALUES.encode_string(value, &mut name);
         }
         name
     }
@@ -201,7 +207,7 @@ impl Part {
         let etag = fields.next().filter(|etag| etag.len() == 32)?.to_owned();
         let checksums = fields.map(|field| {
             let (name, value) = field.split_once('.')?;
-            Some((Algorithm::by_name(name)?, hex::decode(value).ok()?))
+            Some((Algorithm::by_name(name)?, VALUES.decode(value).ok()?))
         });
         Some(Self {
             number,

@@ -2,7 +2,7 @@
 
 use crate::error::{FormatError, SealError};
 
-/// A checksum algorithm of S3, or MD5.
+/// A checksum algorithm of S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChecksumAlgorithm {
     /// CRC-32 (ISO-HDLC), 4 bytes.
@@ -17,19 +17,39 @@ pub enum ChecksumAlgorithm {
     Sha256,
     /// MD5, 16 bytes.
     Md5,
+    /// SHA-512, 64 bytes.
+    Sha512,
+    /// XXH64, 8 bytes.
+    XxHash64,
+    /// XXH3 of 64 bits, 8 bytes.
+    XxHash3,
+    /// XXH3 of 128 bits, 16 bytes.
+    XxHash128,
 }
 
 impl ChecksumAlgorithm {
-    const ALL: [Self; 6] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256, Self::Md5];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+        Self::Md5,
+        Self::Sha512,
+        Self::XxHash64,
+        Self::XxHash3,
+        Self::XxHash128,
+    ];
 
     /// Length in bytes of a value.
     pub fn value_len(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
-            Self::Md5 => 16,
+            Self::Crc64Nvme | Self::XxHash64 | Self::XxHash3 => 8,
+            Self::Md5 | Self::XxHash128 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => 64,
         }
     }
 
@@ -41,6 +61,10 @@ impl ChecksumAlgorithm {
             Self::Sha1 => 4,
             Self::Sha256 => 5,
             Self::Md5 => 6,
+            Self::Sha512 => 7,
+            Self::XxHash64 => 8,
+            Self::XxHash3 => 9,
+            Self::XxHash128 => 10,
         }
     }
 
@@ -108,7 +132,7 @@ impl Checksums {
         if !(ascending && lengths && of_parts) {
             return Err(SealError::Checksums);
         }
-        let count = u8::try_from(self.object.len()).expect("each of the six algorithms comes at most once");
+        let count = u8::try_from(self.object.len()).expect("each of the ten algorithms comes at most once");
         let mut out = vec![count];
         for checksum in &self.object {
             out.extend([checksum.algorithm.code(), u8::from(checksum.kind == ChecksumKind::Composite)]);

@@ -17,7 +17,7 @@ use crate::error::{FormatError, OpenError, SealError};
 use crate::fields::{Expected, Place};
 use crate::header::Header;
 use crate::keys::{DataKey, KEY_LEN, Kek};
-use crate::layout::{FOOTER_FIXED, MAX_FOOTER, MAX_PARTS, MAX_PLAINTEXT, MIN_PART, PER_PART, Part, TABLE_ENTRY_LEN};
+use crate::layout::{FOOTER_FIXED, MAX_FOOTER, MAX_PARTS, MAX_PLAINTEXT, MIN_PART, Part, TABLE_ENTRY_LEN};
 use crate::metadata::{MAX_CARRIED, PREFIX, UserMetadata};
 use crate::object::Object;
 use crate::part::{VERSION, decode_entry, encode_entry};
@@ -72,7 +72,7 @@ impl Footer {
         if !(MIN_FOOTER..=MAX_FOOTER).contains(&len) || len > stored_len {
             return Err(malformed("its length is out of bounds"));
         }
-        let usable = usize::try_from(len).expect("a footer is shorter than 1 MiB");
+        let usable = usize::try_from(len).expect("a footer is shorter than 2 MiB");
         let Some(start) = suffix.len().checked_sub(usable) else {
             return Ok(FooterRead::NeedSuffix(len));
         };
@@ -180,7 +180,7 @@ impl Footer {
 
 /// The end of an object: padding (in the padded form) and footer.
 pub struct SealedFooter {
-    /// The bytes; at most some 2.4 MiB.
+    /// The bytes; at most some 2 MiB.
     pub bytes: Bytes,
     /// Length in bytes of the whole stored object: parts and these bytes.
     pub stored_len: u64,
@@ -210,7 +210,7 @@ pub(crate) fn seal(
     bytes.reserve(len);
     bytes.put_slice(&fields);
     let mut end = [0; END_LEN];
-    end[..4].copy_from_slice(&u32::try_from(len).expect("a footer is shorter than 1 MiB").to_be_bytes());
+    end[..4].copy_from_slice(&u32::try_from(len).expect("a footer is shorter than 2 MiB").to_be_bytes());
     end[4..].copy_from_slice(&FOOTER_MAGIC);
     bytes.put_slice(authenticate(data_key, &fields, &end).as_ref());
     bytes.put_slice(&end);
@@ -334,8 +334,3 @@ fn decode_table(table: &[u8]) -> Result<Vec<Part>, FormatError> {
     let parts = parts.filter(|parts| rest.is_empty() && check_order(parts).is_ok());
     parts.ok_or(malformed)
 }
-
-const _: () = assert!(
-    (TABLE_ENTRY_LEN + 32 + 60 + 16) as u64 <= PER_PART,
-    "the closed form grants each part its header, odd tag, entry and checksum"
-);

@@ -24,10 +24,14 @@ pub const MIN_STORED: u64 = PART_HEADER_LEN as u64 + TAG_LEN as u64 + crate::foo
 pub(crate) const PART_HEADER_LEN: usize = 60;
 /// Length in bytes of a part's entry in the footer: number, plaintext length, salt.
 pub(crate) const TABLE_ENTRY_LEN: usize = 2 + 8 + 32;
-/// Longest checksum of a part, in bytes (SHA-256).
-const MAX_PART_CHECKSUM: u64 = 32;
+/// Longest checksum of a part, in bytes (SHA-512).
+const MAX_PART_CHECKSUM: u64 = 64;
 /// What the closed form grants each part: header, odd tag, table entry, checksum, and 10 bytes of reserve.
-pub(crate) const PER_PART: u64 = 160;
+const PER_PART: u64 = 192;
+const _: () = assert!(
+    (PART_HEADER_LEN + TAG_LEN + TABLE_ENTRY_LEN) as u64 + MAX_PART_CHECKSUM <= PER_PART,
+    "the closed form grants each part its header, odd tag, entry and checksum"
+);
 /// What the closed form grants the footer besides its per-part entries.
 pub(crate) const FOOTER_FIXED: u64 = 12 * 1024;
 
@@ -115,7 +119,7 @@ pub fn part_stored_len(plaintext_len: u64) -> u64 {
 }
 
 /// Stored length in bytes of a whole object in the padded form (multipart and marker form) as this program writes it:
-/// P + 16·⌈P/65536⌉ + 160·min(⌊P/5242880⌋+1, 10000) + 12288.
+/// P + 16·⌈P/65536⌉ + 192·min(⌊P/5242880⌋+1, 10000) + 12288.
 pub fn padded_stored_len(plaintext_len: u64) -> u64 {
     SegmentSize::WRITTEN.padded_stored_len(plaintext_len)
 }

@@ -61,7 +61,7 @@ impl Opener {
     pub(crate) fn whole(opened: Arc<Opened>, stored_len: u64, padding: u64, footer_len: u64) -> Self {
         let last = opened.parts.len() - 1;
         let plaintext_len = opened.plain_start(last + 1);
-        let footer_len = usize::try_from(footer_len).expect("a footer is shorter than 1 MiB");
+        let footer_len = usize::try_from(footer_len).expect("a footer is shorter than 2 MiB");
         let whole = Some(Whole { stored_len, padding, footer_len });
         Self::new(opened, Phase::Header(0), whole, last, 0, plaintext_len, stored_len)
     }

@@ -113,7 +113,7 @@ impl Wanted {
         let checksums = object.checksums().filter(|checksums| !checksums.object.is_empty());
         if let Some(checksums) = checksums.filter(|_| self.wants("checksum")) {
             text.push_str("<Checksum>");
-            for checksum in checksums.object.iter().filter(|c| c.algorithm != envelope::ChecksumAlgorithm::Md5) {
+            for checksum in &checksums.object {
                 text.push_str(&value_xml(checksum.algorithm, &text_of(checksum, object.parts().len())));
                 text.push_str(&format!("<ChecksumType>{}</ChecksumType>", kind_name(checksum.kind)));
             }

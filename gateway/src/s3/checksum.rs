@@ -8,7 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use checksums::{Algorithm, Kind};
+use checksums::{Algorithm, Kind, Refused};
 use envelope::{ChecksumAlgorithm, ChecksumKind};
 use http::{HeaderMap, HeaderValue};
 
@@ -22,7 +22,7 @@ pub fn header_name(algorithm: ChecksumAlgorithm) -> &'static str {
     named(algorithm).header()
 }
 
-/// The algorithm that S3 calls so, in any case: `CRC32`, `CRC32C`, `CRC64NVME`, `SHA1`, `SHA256`.
+/// The algorithm that S3 calls so, in any case.
 pub fn by_name(name: &str) -> Option<ChecksumAlgorithm> {
     Algorithm::by_name(name).map(sealed)
 }
@@ -51,7 +51,11 @@ pub fn named(algorithm: ChecksumAlgorithm) -> Algorithm {
         ChecksumAlgorithm::Crc64Nvme => Algorithm::Crc64Nvme,
         ChecksumAlgorithm::Sha1 => Algorithm::Sha1,
         ChecksumAlgorithm::Sha256 => Algorithm::Sha256,
+        ChecksumAlgorithm::Sha512 => Algorithm::Sha512,
         ChecksumAlgorithm::Md5 => Algorithm::Md5,
+        ChecksumAlgorithm::XxHash64 => Algorithm::XxHash64,
+        ChecksumAlgorithm::XxHash3 => Algorithm::XxHash3,
+        ChecksumAlgorithm::XxHash128 => Algorithm::XxHash128,
     }
 }
 
@@ -63,7 +67,11 @@ pub fn sealed(algorithm: Algorithm) -> ChecksumAlgorithm {
         Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
         Algorithm::Sha1 => ChecksumAlgorithm::Sha1,
         Algorithm::Sha256 => ChecksumAlgorithm::Sha256,
+        Algorithm::Sha512 => ChecksumAlgorithm::Sha512,
         Algorithm::Md5 => ChecksumAlgorithm::Md5,
+        Algorithm::XxHash64 => ChecksumAlgorithm::XxHash64,
+        Algorithm::XxHash3 => ChecksumAlgorithm::XxHash3,
+        Algorithm::XxHash128 => ChecksumAlgorithm::XxHash128,
     }
 }
 
@@ -83,12 +91,7 @@ pub fn chosen(headers: &HeaderMap) -> Result<Option<(ChecksumAlgorithm, Checksum
 pub fn wished(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, Error> {
     let Some(name) = headers.get("x-amz-checksum-algorithm") else { return Ok(None) };
     let algorithm = name.to_str().ok().and_then(by_name);
-    algorithm.map(Some).ok_or_else(|| {
-        Error::invalid_request(
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: \
-             [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
-        )
-    })
+    algorithm.map(Some).ok_or_else(|| Error::invalid_request(Refused::unknown().0))
 }
 
 /// The `ETag` of an object that is made of these parts, as S3 makes it; none where one of theirs is no MD5.
@@ -107,6 +110,8 @@ fn by_header(name: &str) -> Option<ChecksumAlgorithm> {
 /// What the client says of its body before it sends it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Declared {
+    /// `Content-MD5`: a check of this request, which no object keeps.
+    content_md5: Option<Vec<u8>>,
     /// With its value: known before the body.
     values: Vec<(ChecksumAlgorithm, Vec<u8>)>,
     /// Announced for the trailer.
@@ -116,13 +121,13 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// What is known of the source of a copy: its plaintext must be the same.
+    /// What is known of the source of a copy: its plaintext must be the same. Where only its parts were summed, the copy has
+    /// a checksum of the whole by the same algorithm, as at S3.
     pub fn of_source(sealed: &envelope::Checksums) -> Self {
-        let whole = sealed
-            .object
-            .iter()
-            .filter(|sum| sum.kind == envelope::ChecksumKind::FullObject && sum.algorithm != ChecksumAlgorithm::Md5);
-        Self { values: whole.map(|sum| (sum.algorithm, sum.value.clone())).collect(), ..Self::default() }
+        let whole = sealed.object.iter().filter(|sum| sum.kind == ChecksumKind::FullObject);
+        let values: Vec<_> = whole.map(|sum| (sum.algorithm, sum.value.clone())).collect();
+        let computed = sealed.object.first().filter(|_| values.is_empty()).map(|sum| sum.algorithm);
+        Self { values, computed, ..Self::default() }
     }
 
     /// The same, with the checksum that the client wants the copy to have.
@@ -138,10 +143,7 @@ impl Declared {
 
     /// Reads the headers. `InvalidDigest` or `InvalidRequest` for what is not well-formed.
     pub fn read(headers: &HeaderMap) -> Result<Self, Error> {
-        let mut declared = Self::default();
-        if let Some(value) = headers.get("content-md5") {
-            declared.values.push((ChecksumAlgorithm::Md5, decode(ChecksumAlgorithm::Md5, value)?));
-        }
+        let mut declared = Self::of_document(headers)?;
         for (name, value) in headers {
             let name = name.as_str();
             if !name.starts_with(PREFIX) || matches!(name, "x-amz-checksum-algorithm" | "x-amz-checksum-type") {
@@ -169,8 +171,7 @@ impl Declared {
                 }
             }
         }
-        let plain = declared.values.iter().filter(|(algorithm, _)| *algorithm != ChecksumAlgorithm::Md5).count();
-        if plain + usize::from(declared.trailing.is_some()) > 1 {
+        if declared.values.len() + usize::from(declared.trailing.is_some()) > 1 {
             return Err(Error::invalid_request("Only one checksum may be given."));
         }
         Ok(declared)
@@ -178,14 +179,16 @@ impl Declared {
 
     /// Of a document whose request names the checksums of something else: `Content-MD5` alone.
     pub fn of_document(headers: &HeaderMap) -> Result<Self, Error> {
-        let md5 = headers.get("content-md5").map(|value| decode(ChecksumAlgorithm::Md5, value)).transpose()?;
-        Ok(Self { values: md5.map(|value| (ChecksumAlgorithm::Md5, value)).into_iter().collect(), ..Self::default() })
+        let content_md5 = headers.get("content-md5").map(|value| {
+            let refused = || Error::invalid_digest("The Content-MD5 you specified is not valid.");
+            value_of(ChecksumAlgorithm::Md5, value).ok_or_else(refused)
+        });
+        Ok(Self { content_md5: content_md5.transpose()?, ..Self::default() })
     }
 
     /// The MD5 that the body must have, where the client says so.
     pub fn md5(&self) -> Option<&[u8]> {
-        let found = self.values.iter().find(|(algorithm, _)| *algorithm == ChecksumAlgorithm::Md5);
-        found.map(|(_, value)| value.as_slice())
+        self.content_md5.as_deref()
     }
 
     /// Computes this one too, unless it is declared.
@@ -220,11 +223,9 @@ impl Declared {
         }
     }
 
-    /// Every algorithm that is computed, without MD5.
+    /// Every algorithm of a value that is computed to be kept.
     pub fn algorithms(&self) -> Vec<ChecksumAlgorithm> {
-        let values = self.values.iter().map(|(algorithm, _)| *algorithm);
-        let all = values.chain(self.trailing).chain(self.computed);
-        all.filter(|algorithm| *algorithm != ChecksumAlgorithm::Md5).collect()
+        self.values.iter().map(|(algorithm, _)| *algorithm).chain(self.trailing).chain(self.computed).collect()
     }
 
     /// Refuses trailers other than the one that was announced, and one that is there twice.
@@ -249,25 +250,24 @@ impl Declared {
             .chain(computed)
             .map(|(algorithm, expected)| Check { algorithm, expected, hasher: Hasher::new(algorithm) })
             .collect();
-        Verifier { checks }
+        let content_md5 = self.content_md5.clone().map(|value| (value, Hasher::new(ChecksumAlgorithm::Md5)));
+        Verifier { content_md5, checks }
     }
 }
 
 fn decode(algorithm: ChecksumAlgorithm, value: &HeaderValue) -> Result<Vec<u8>, Error> {
-    let decoded = STANDARD.decode(value.as_bytes()).ok().filter(|bytes| bytes.len() == algorithm.value_len());
-    decoded.ok_or_else(|| {
-        let name = header_name(algorithm);
-        if algorithm == ChecksumAlgorithm::Md5 {
-            Error::invalid_digest("The Content-MD5 you specified is not valid.")
-        } else {
-            // S3 says InvalidRequest; Ceph and its test suite say that no body can have such a checksum.
-            Error::bad_digest(format!("Value for {name} header is invalid."))
-        }
-    })
+    // S3 says InvalidRequest; Ceph and its test suite say that no body can have such a checksum.
+    let refused = || Error::bad_digest(format!("Value for {} header is invalid.", header_name(algorithm)));
+    value_of(algorithm, value).ok_or_else(refused)
+}
+
+fn value_of(algorithm: ChecksumAlgorithm, value: &HeaderValue) -> Option<Vec<u8>> {
+    STANDARD.decode(value.as_bytes()).ok().filter(|bytes| bytes.len() == algorithm.value_len())
 }
 
 /// Computes what was declared.
 pub struct Verifier {
+    content_md5: Option<(Vec<u8>, Hasher)>,
     checks: Vec<Check>,
 }
 
@@ -289,14 +289,22 @@ enum Expected {
 impl Verifier {
     /// Takes the next plaintext.
     pub fn update(&mut self, bytes: &[u8]) {
+        if let Some((_, hasher)) = &mut self.content_md5 {
+            hasher.update(bytes);
+        }
         for check in &mut self.checks {
             check.hasher.update(bytes);
         }
     }
 
-    /// Compares, and gives the values without MD5. `BadDigest` where one is wrong; `InvalidRequest` where an announced
+    /// Compares, and gives the values that an object keeps. `BadDigest` where one is wrong; `InvalidRequest` where an announced
     /// trailer is missing or no checksum.
     pub fn finish(self, trailers: Option<&HeaderMap>) -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, Error> {
+        if let Some((expected, hasher)) = self.content_md5
+            && hasher.finish() != expected
+        {
+            return Err(Error::bad_digest("The Content-MD5 you specified did not match what we received."));
+        }
         let mut values = Vec::new();
         for check in self.checks {
             let name = header_name(check.algorithm);
@@ -313,15 +321,9 @@ impl Verifier {
             };
             let computed = check.hasher.finish();
             if expected.is_some_and(|expected| expected != computed) {
-                return Err(Error::bad_digest(if check.algorithm == ChecksumAlgorithm::Md5 {
-                    "The Content-MD5 you specified did not match what we received.".to_owned()
-                } else {
-                    format!("The {name} you specified did not match what we received.")
-                }));
+                return Err(Error::bad_digest(format!("The {name} you specified did not match what we received.")));
             }
-            if check.algorithm != ChecksumAlgorithm::Md5 {
-                values.push((check.algorithm, computed));
-            }
+            values.push((check.algorithm, computed));
         }
         Ok(values)
     }
@@ -367,13 +369,21 @@ mod tests {
         verifier.finish(trailers).map(|_| ()).map_err(|error| error.code)
     }
 
-    // The check values of the CRC catalogue and of RFC 1321, for "123456789".
-    const RIGHT: [(&str, &str); 6] = [
+    // The check values of the CRC catalogue, of RFC 1321, of FIPS 180 and of xxHash's own command, for "123456789".
+    const RIGHT: [(&str, &str); 11] = [
         ("x-amz-checksum-crc32", "y/Q5Jg=="),
         ("x-amz-checksum-crc32c", "4waSgw=="),
         ("x-amz-checksum-crc64nvme", "rosUhgp5mIg="),
         ("x-amz-checksum-sha1", "98O8HYCOBHMq32eZZczDTKeuNEE="),
         ("x-amz-checksum-sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
+        (
+            "x-amz-checksum-sha512",
+            "2eZ2LdHI6vbWGzxhkvxAjU1tXxF20MKRabwk5xw/J0rSf81YEbMT1oH35V7ALXPUmclUVba1u1A6z1dPuo/+hQ==",
+        ),
+        ("x-amz-checksum-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
+        ("x-amz-checksum-xxhash64", "jLhB20DmroM="),
+        ("x-amz-checksum-xxhash3", "ctyxi2ehff8="),
+        ("x-amz-checksum-xxhash128", "MxGUd+3l3NXpcWQnaB1YYA=="),
         ("content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
     ];
 

@@ -517,8 +517,7 @@ pub(super) fn shown_headers(
 /// Algorithm, value as S3 writes it, and whether it is of a whole object.
 fn shown_checksums(object: &Object, of: ChecksumOf) -> Vec<(ChecksumAlgorithm, String, bool)> {
     let Some(checksums) = object.checksums() else { return Vec::new() };
-    let shown = checksums.object.iter().filter(|checksum| checksum.algorithm != ChecksumAlgorithm::Md5);
-    let of_object = shown.map(|checksum| {
+    let of_object = checksums.object.iter().map(|checksum| {
         let text = text_of(checksum, object.parts().len());
         (checksum.algorithm, text, checksum.kind == ChecksumKind::FullObject)
     });

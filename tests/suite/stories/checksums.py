@@ -2,6 +2,7 @@
 
 Arguments: the folder of the installed tools, and a folder to work in.
 """
+from awscrt.checksums import XXHash
 from harness import *
 
 TOOLS, WORK = map(pathlib.Path, sys.argv[1:])
@@ -34,6 +35,11 @@ ALGORITHMS = {
     "CRC64NVME": reflected(0x9A6C9329AC4BC9B5, 64),
     "SHA1": lambda data: hashlib.sha1(data).digest(),
     "SHA256": lambda data: hashlib.sha256(data).digest(),
+    "SHA512": lambda data: hashlib.sha512(data).digest(),
+    "MD5": lambda data: hashlib.md5(data).digest(),
+    "XXHASH64": XXHash.compute_xxhash64,
+    "XXHASH3": XXHash.compute_xxhash3_64,
+    "XXHASH128": XXHash.compute_xxhash3_128,
 }
 
 
@@ -94,7 +100,8 @@ for bucket in BUCKETS:
     large = some(20 * MIB)
     (WORK / "large").write_bytes(large)
     pieces = [large[start : start + 8 * MIB] for start in range(0, len(large), 8 * MIB)]
-    for name, arguments in [("CRC32", {}), ("SHA256", {"ChecksumAlgorithm": "SHA256"}), ("SHA1", {"ChecksumAlgorithm": "SHA1"})]:
+    for name in ("CRC32", "SHA256", "SHA1", "SHA512", "XXHASH64", "XXHASH3", "XXHASH128"):
+        arguments = {} if name == "CRC32" else {"ChecksumAlgorithm": name}
         s3.upload_file(str(WORK / "large"), bucket, "large", ExtraArgs=arguments)
         parts = b"".join(ALGORITHMS[name](piece) for piece in pieces)
         expected = {name: f"{value(name, parts)}-3", "Type": "COMPOSITE"}

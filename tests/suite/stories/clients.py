@@ -133,7 +133,7 @@ def certificate():
 def boto3_objects(kind):
     bucket, body, large = make(f"{kind}-boto3"), some(70_000), some(9 * MIB)
     # CRC32 is the default; the others need the CRT.
-    for algorithm in ("CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME"):
+    for algorithm in ("CRC32", "CRC32C", "SHA1", "SHA256", "SHA512", "CRC64NVME", "XXHASH64", "XXHASH3", "XXHASH128"):
         s3.put_object(Bucket=bucket, Key=algorithm, Body=body, ChecksumAlgorithm=algorithm, Metadata={"of": algorithm})
         got = s3.get_object(Bucket=bucket, Key=algorithm, ChecksumMode="ENABLED")
         assert got["Body"].read() == body and got["Metadata"] == {"of": algorithm}, algorithm

@@ -115,3 +115,18 @@ async fn copies_of_objects_and_parts_have_checksums_of_their_own_bytes() {
     assert_eq!(done.one("ChecksumSHA1"), format!("{}-2", STANDARD.encode(value)));
     assert_eq!(client.get("bucket", "m").await.body, both);
 }
+
+#[tokio::test]
+async fn the_two_longest_checksums_of_a_part_are_kept_together() {
+    let home = Home::new();
+    let client = home.open();
+    client.make("bucket").await;
+    let create = client.send("POST", "/bucket/m?uploads", &[("x-amz-checksum-algorithm", "SHA512")], "").await;
+    let id = create.one("UploadId");
+    let (sha512, sha256) = (text(Algorithm::Sha512, b"part"), text(Algorithm::Sha256, b"part"));
+    let uri = format!("/bucket/m?partNumber=10000&uploadId={id}");
+    let part = client.send("PUT", &uri, &[("x-amz-checksum-sha256", &sha256)], "part").await;
+    assert_eq!((part.header("x-amz-checksum-sha512"), part.header("x-amz-checksum-sha256")), (&*sha512, &*sha256));
+    let list = client.send("GET", &format!("/bucket/m?uploadId={id}"), &[], "").await;
+    assert_eq!((list.one("ChecksumSHA512"), list.one("ChecksumSHA256")), (sha512, sha256));
+}

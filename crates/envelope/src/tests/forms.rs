@@ -124,17 +124,10 @@ fn the_largest_of_everything_fits_the_padded_form() {
             Part { number, plaintext_len, salt: Salt::from_bytes([1; 32]) }
         })
         .collect();
-    let every = [
-        ChecksumAlgorithm::Crc32,
-        ChecksumAlgorithm::Crc32c,
-        ChecksumAlgorithm::Crc64Nvme,
-        ChecksumAlgorithm::Sha1,
-        ChecksumAlgorithm::Sha256,
-        ChecksumAlgorithm::Md5,
-    ];
-    let mut checksums = Checksums::full_object(every.map(|algorithm| (algorithm, vec![5; algorithm.value_len()])));
+    let mut checksums =
+        Checksums::full_object(ChecksumAlgorithm::ALL.map(|algorithm| (algorithm, vec![5; algorithm.value_len()])));
     checksums.parts =
-        Some(crate::PartChecksums { algorithm: ChecksumAlgorithm::Sha256, values: vec![vec![5; 32]; parts.len()] });
+        Some(crate::PartChecksums { algorithm: ChecksumAlgorithm::Sha512, values: vec![vec![5; 64]; parts.len()] });
     let sealed = upload.footer(&data_key, &recorded.place, &parts, &checksums).unwrap();
     let plaintext_len = 9_999 * crate::MIN_PART + 1;
     assert_eq!(sealed.stored_len, padded_stored_len(plaintext_len));

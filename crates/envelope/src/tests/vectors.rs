@@ -56,12 +56,8 @@ pub(super) fn compare<T: Serialize>(path: &Path, document: &T) {
 
 /// Every named object, with a sentence on what it is for.
 pub(super) fn named() -> Vec<(&'static str, &'static str, Stored)> {
-    let all_checksums = || {
-        use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
-        Checksums::full_object(
-            [Crc32, Crc32c, Crc64Nvme, Sha1, Sha256, Md5].map(|algorithm| (algorithm, pattern(algorithm.value_len()))),
-        )
-    };
+    let all_checksums =
+        || Checksums::full_object(ChecksumAlgorithm::ALL.map(|algorithm| (algorithm, pattern(algorithm.value_len()))));
     let single = |name, len, segment, key: &str, client: usize, checksums| {
         let mut single = Single::new(name, pattern(len));
         single.segment = segment;

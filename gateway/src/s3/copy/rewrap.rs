@@ -131,7 +131,6 @@ impl Front {
         let sums: Vec<_> = sums
             .object
             .iter()
-            .filter(|sum| sum.algorithm != envelope::ChecksumAlgorithm::Md5)
             .map(|sum| {
                 let full = sum.kind == ChecksumKind::FullObject;
                 let value = encode(&sum.value).to_str().unwrap_or_default().to_owned();

@@ -125,13 +125,9 @@ pub(super) fn refuse_other(
 mod tests {
     use super::*;
 
-    const ALL: [ChecksumAlgorithm; 5] = [
-        ChecksumAlgorithm::Crc32,
-        ChecksumAlgorithm::Crc32c,
-        ChecksumAlgorithm::Crc64Nvme,
-        ChecksumAlgorithm::Sha1,
-        ChecksumAlgorithm::Sha256,
-    ];
+    fn all() -> [ChecksumAlgorithm; 10] {
+        checksums::ALL.map(checksum::sealed)
+    }
 
     fn digest(algorithm: ChecksumAlgorithm, data: &[u8]) -> Vec<u8> {
         checksums::of(checksum::named(algorithm), data)
@@ -151,8 +147,8 @@ mod tests {
 
     #[test]
     fn crcs_of_parts_combine_to_that_of_the_whole() {
-        for algorithm in ALL.into_iter().take(3) {
-            let parts = [part(b"12345", &ALL), part(b"", &ALL), part(b"6789", &ALL)];
+        for algorithm in all().into_iter().take(3) {
+            let parts = [part(b"12345", &all()), part(b"", &all()), part(b"6789", &all())];
             let parts: Vec<_> = parts.iter().collect();
             let combined = combine((algorithm, ChecksumKind::FullObject), &parts);
             assert_eq!(combined.object[0].value, digest(algorithm, b"123456789"), "{algorithm:?}");
@@ -162,18 +158,18 @@ mod tests {
 
     #[test]
     fn a_composite_checksum_is_that_of_the_parts_checksums_in_order() {
-        for algorithm in ALL {
-            let parts = [part(b"12345", &ALL), part(b"6789", &ALL)];
+        for algorithm in all() {
+            let parts = [part(b"12345", &all()), part(b"6789", &all())];
             let combined = combine((algorithm, ChecksumKind::Composite), &[&parts[0], &parts[1]]);
             let both = [digest(algorithm, b"12345"), digest(algorithm, b"6789")].concat();
             assert_eq!(combined.object[0].value, digest(algorithm, &both), "{algorithm:?}");
-            assert!(text_of(&combined.object[0], 2).ends_with("=-2"));
+            assert!(text_of(&combined.object[0], 2).ends_with("=-2"), "{algorithm:?}");
         }
     }
 
     #[test]
     fn a_part_without_the_checksum_of_its_upload_gives_the_object_none() {
-        let parts = [part(b"12345", &ALL), part(b"6789", &[ChecksumAlgorithm::Crc32])];
+        let parts = [part(b"12345", &all()), part(b"6789", &[ChecksumAlgorithm::Crc32])];
         let combined = combine((ChecksumAlgorithm::Sha256, ChecksumKind::Composite), &[&parts[0], &parts[1]]);
         assert_eq!(combined, Checksums::default());
     }

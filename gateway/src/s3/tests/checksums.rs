@@ -151,6 +151,11 @@ async fn an_upload_in_parts_has_the_checksum_that_was_chosen_for_it() {
             (Algorithm::Crc64Nvme, Kind::FullObject),
             (Algorithm::Sha1, Kind::Composite),
             (Algorithm::Sha256, Kind::Composite),
+            (Algorithm::Sha512, Kind::Composite),
+            (Algorithm::Md5, Kind::Composite),
+            (Algorithm::XxHash64, Kind::Composite),
+            (Algorithm::XxHash3, Kind::Composite),
+            (Algorithm::XxHash128, Kind::Composite),
         ] {
             let what = format!("{bucket} {algorithm:?} {kind:?}");
             let values = [of(algorithm, &one), of(algorithm, &two)];
@@ -314,7 +319,13 @@ async fn a_checksum_that_nobody_could_check_is_refused_at_create_and_at_complete
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
     for bucket in BUCKETS {
-        for chosen in [("SHA256", "FULL_OBJECT"), ("CRC64NVME", "COMPOSITE"), ("MD5", "COMPOSITE")] {
+        for chosen in [
+            ("SHA256", "FULL_OBJECT"),
+            ("CRC64NVME", "COMPOSITE"),
+            ("MD5", "FULL_OBJECT"),
+            ("XXHASH3", "FULL_OBJECT"),
+            ("MD4", "COMPOSITE"),
+        ] {
             let more = [("x-amz-checksum-algorithm", chosen.0), ("x-amz-checksum-type", chosen.1)];
             assert_eq!(begin(&client, bucket, &more).await.1.code(), "InvalidRequest", "{bucket} {chosen:?}");
         }
