@@ -47,9 +47,9 @@ fn compare(storage: &str, folder: &std::path::Path, upstream: &Upstream) -> Resu
     let dev = Dev::launch(&folder.join("data"), &Launch { upstream: Some(upstream), ..Launch::default() })?;
     let timed = std::env::var(SECONDS).ok();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let seed = if timed.is_some() { now } else { 1 };
+    let default = if timed.is_some() { now.to_string() } else { "telling".to_owned() };
     let seconds = timed.unwrap_or_else(|| "0".to_owned());
-    let begin = std::env::var(BEGIN).unwrap_or_else(|_| seed.to_string());
+    let begin = std::env::var(BEGIN).unwrap_or(default);
     dev.story("alike", &[&seconds, &begin, storage])?;
     dev.stop()
 }
