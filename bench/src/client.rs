@@ -104,7 +104,7 @@ impl Service {
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, task })
+        Ok(Connection { sender, task, retried: 0 })
     }
 
     /// One request on a connection of its own; it must succeed. The body of the answer.
@@ -267,10 +267,16 @@ impl Prepared {
     }
 }
 
+/// How often requests of one connection are sent again, and how long after the refusal.
+const RETRIES: u32 = 30;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// One connection, with one request at a time.
 pub(crate) struct Connection {
     sender: SendRequest<Sent>,
     task: JoinHandle<()>,
+    /// How often a request was sent again.
+    pub(crate) retried: u32,
 }
 
 impl Connection {
@@ -279,15 +285,23 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Sends the request; it must succeed. Head and body of the answer.
+    /// Sends the request; it must succeed. Head and body of the answer. Where the service is too busy for it (503), it is
+    /// sent again, as every SDK does.
     pub(crate) async fn ask(&mut self, prepared: &Prepared) -> anyhow::Result<(HeaderMap, Bytes)> {
-        self.sender.ready().await?;
-        let response = self.sender.send_request(prepared.request()?).await?;
-        let status = response.status();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        ensure!(status.is_success(), "{}: {status}: {}", prepared.target, String::from_utf8_lossy(&body));
-        Ok((head.headers, body))
+        loop {
+            self.sender.ready().await?;
+            let response = self.sender.send_request(prepared.request()?).await?;
+            let status = response.status();
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            if status == StatusCode::SERVICE_UNAVAILABLE && self.retried < RETRIES {
+                self.retried += 1;
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            }
+            ensure!(status.is_success(), "{}: {status}: {}", prepared.target, String::from_utf8_lossy(&body));
+            return Ok((head.headers, body));
+        }
     }
 
     /// Sends the request, and reads the answer to its end. A GET must give the payload's bytes. How long it took.

@@ -60,6 +60,8 @@ struct Line {
     over_idle_mib: f64,
     /// Of all objects together; none where there are none.
     mib_per_s: Option<f64>,
+    /// Requests that were sent again because the storage was too busy for them.
+    retried: u32,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -87,15 +89,16 @@ async fn over(args: &Args, name: &'static str) -> anyhow::Result<()> {
     dev.encrypt(BUCKET)?;
     tokio::time::sleep(IDLE_AFTER).await;
     let idle = resident_kib(service.pid())?;
-    let tell = |case: String, mib_per_s: Option<f64>| -> anyhow::Result<()> {
+    let tell = |case: String, mib_per_s: Option<f64>, retried: u32| -> anyhow::Result<()> {
         let (idle_rss_mib, peak_rss_mib) = (mib(idle)?, mib(peak_kib(service.pid())?)?);
         let over_idle_mib = peak_rss_mib - idle_rss_mib;
-        print(&Line { bench: "memory", case, storage: name, idle_rss_mib, peak_rss_mib, over_idle_mib, mib_per_s })
+        let (bench, storage) = ("memory", name);
+        print(&Line { bench, case, storage, idle_rss_mib, peak_rss_mib, over_idle_mib, mib_per_s, retried })
     };
     if args.connections > 0 {
         reset_peak(service.pid())?;
         let connections = idle_connections(args, service).await?;
-        tell(format!("idle-connections-{}", args.connections), None)?;
+        tell(format!("idle-connections-{}", args.connections), None, 0)?;
         drop(connections);
     }
     let mut payload = Payload::new(args.mib << 20)?;
@@ -111,12 +114,12 @@ async fn over(args: &Args, name: &'static str) -> anyhow::Result<()> {
     for method in [Method::PUT, Method::GET] {
         reset_peak(service.pid())?;
         let begun = Instant::now();
-        all_at_once(args, service, &method, &payload).await?;
+        let retried = all_at_once(args, service, &method, &payload).await?;
         let elapsed = begun.elapsed().as_secs_f64();
         let total = f64::from(u32::try_from(args.mib)?) * f64::from(u32::try_from(args.concurrency)?);
         let coding = if method == Method::PUT || args.part_mib.is_some() { coding.as_str() } else { "" };
         let case = format!("{}-{}MiB-c{}{coding}", method.as_str().to_ascii_lowercase(), args.mib, args.concurrency);
-        tell(case, Some(total / elapsed))?;
+        tell(case, Some(total / elapsed), retried)?;
     }
     Ok(())
 }
@@ -132,33 +135,36 @@ async fn idle_connections(args: &Args, service: &Service) -> anyhow::Result<Vec<
     Ok(connections)
 }
 
-async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<()> {
-    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+/// How many requests were sent again.
+async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<u32> {
+    let mut tasks: JoinSet<anyhow::Result<u32>> = JoinSet::new();
     for number in 0..args.concurrency {
         let target = format!("/{BUCKET}/{number}");
         let mut connection = service.connect().await?;
         match args.part_mib {
             None => {
                 let request = service.prepare(method.clone(), &target, payload.clone())?;
-                tasks.spawn(async move { connection.call(&request).await.map(|_| ()) });
+                tasks.spawn(async move { connection.call(&request).await.map(|_| 0) });
             }
             Some(part) => {
                 let (service, payload, put) = (service.clone(), payload.clone(), *method == Method::PUT);
                 tasks.spawn(async move {
                     let object = Uploaded { target, part_bytes: part << 20 };
                     if put {
-                        upload(&service, &mut connection, &object, &payload).await
+                        upload(&service, &mut connection, &object, &payload).await?;
                     } else {
-                        object.read(&service, &mut connection, &payload).await
+                        object.read(&service, &mut connection, &payload).await?;
                     }
+                    Ok(connection.retried)
                 });
             }
         }
     }
+    let mut retried = 0;
     while let Some(done) = tasks.join_next().await {
-        done.context("a worker of the benchmark")??;
+        retried += done.context("a worker of the benchmark")??;
     }
-    Ok(())
+    Ok(retried)
 }
 
 fn mib(kib: u64) -> anyhow::Result<f64> {
