@@ -335,9 +335,9 @@ def ask(bucket, **query):
 
 
 def many_parts(bucket):
-    """More parts than a page holds. They are small: what is completed of them is the last one."""
+    """More parts than a page holds, at once through all gateways. They are small: what is completed is the last one."""
     upload, count = Upload(bucket, "many"), int(os.environ.get("SEALGATE_MANY_PARTS", "1100"))
-    send = lambda n: s3.upload_part(**upload.named, PartNumber=n, Body=body(n, 20))["ETag"]
+    send = lambda n: BOTH[n % len(BOTH)].upload_part(**upload.named, PartNumber=n, Body=body(n, 20))["ETag"]
     with ThreadPoolExecutor(16) as pool:
         upload.etags = dict(zip(range(1, count + 1), pool.map(send, range(1, count + 1))))
     listed = list(pages(s3.list_parts, "MaxParts", 1000, ("PartNumberMarker",), **upload.named))
