@@ -143,6 +143,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// What all members seal by, and the storage does not have.
+    pub fn sealing_key(&self) -> &SealingKey {
+        &self.key
+    }
+
     /// Reads the document, or makes the first revision where the storage has none. What was made is returned once.
     ///
     /// # Errors

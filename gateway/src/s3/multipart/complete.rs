@@ -74,11 +74,9 @@ impl Front {
                 Ok(self.completed(&request, &done))
             }
             Ok(Err(refused)) => Ok(refused),
-            // Another one at the same time may have ended it: then what was kept of it is taken away, its parts one by one.
-            Err(error) if error.code == "NoSuchUpload" || error.code == "InvalidPart" => {
-                self.over(&request, &state, &asked).await?.ok_or(error)
-            }
-            Err(error) => Err(error),
+            // Another one at the same time may have ended it: then what was kept of it is taken away piece by piece, and
+            // whatever is missing is told as an error of its own.
+            Err(error) => self.over(&request, &state, &asked).await?.ok_or(error),
         }
     }
 
@@ -137,7 +135,6 @@ impl Front {
             version: committed.version,
             kms: Some(kms.to_owned()),
             checksum,
-            at_ms: crate::state::now_ms(),
         }))
     }
 

@@ -5,7 +5,7 @@
 //! mp/ID/part/NNNNN-RECORD   one record of each part upload, in its name, sealed; the object is empty
 //! mp/ID/held/SALT           the sealed bytes of a part that is held back
 //! mp/ID/try                 the member that first tried to complete it, and counts the object
-//! mp/ID/done                what Complete answered, for repeats
+//! mp/ID/done                when it was completed, and sealed by the group's key, what was answered, for repeats
 //! mp/ID/plain               an upload that began plain, with a note
 //! mp/ID/copy                an upload of the gateway's own, by which the storage copies an object; see `copy/rewrap`
 //! mp/ID/gone                since when the storage is known not to know the upload; see `sweep`
@@ -222,6 +222,9 @@ impl PartRecord {
 }
 
 /// What Complete answered.
+///
+/// Nothing for the storage to see: a checksum of plaintext, or the digest of parts that were named by theirs, would confirm
+/// a guess. The key of the upload is gone by then, so it is the group's that seals it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Done {
     /// SHA-256 of the parts that were named, in hex.
@@ -230,13 +233,20 @@ pub(super) struct Done {
     pub(super) version: Option<String>,
     pub(super) kms: Option<String>,
     pub(super) checksum: Option<(String, String, bool)>,
+}
+
+/// A [`Done`] as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredDone {
     pub(super) at_ms: i64,
+    /// Base64 of the sealed JSON.
+    sealed: String,
 }
 
 impl Done {
     /// Of an upload that began plain.
     pub(super) fn plain(named: &[Named], etag: String, version: Option<String>) -> Self {
-        Self { request: asked(named), etag, version, kms: None, checksum: None, at_ms: crate::state::now_ms() }
+        Self { request: asked(named), etag, version, kms: None, checksum: None }
     }
 }
 
@@ -264,6 +274,10 @@ pub(super) fn held_name(id: &str, salt: &[u8; 32]) -> String {
 
 fn note_context(id: &str, upload: &[u8]) -> Vec<u8> {
     [b"upload|", id.as_bytes(), b"|", digest(&SHA256, upload).as_ref()].concat()
+}
+
+fn done_context(id: &str) -> String {
+    format!("done|{id}")
 }
 
 fn part_context(id: &str) -> Vec<u8> {
@@ -416,12 +430,21 @@ impl Front {
 
     pub(super) async fn keep_done(&self, id: &str, done: &Done) -> Result<(), Error> {
         let text = serde_json::to_vec(done).map_err(|e| Error::internal("Not noted.").because(e))?;
+        let sealed = self.group.sealing_key().seal(&done_context(id), &text);
+        let sealed = STANDARD.encode(sealed.map_err(|e| Error::internal("Not noted.").because(e))?);
+        let stored = StoredDone { at_ms: crate::state::now_ms(), sealed };
+        let text = serde_json::to_vec(&stored).map_err(|e| Error::internal("Not noted.").because(e))?;
         self.group.system().put(&name(id, "done"), text).await.map_err(unreachable)
     }
 
     pub(super) async fn done(&self, id: &str) -> Result<Option<Done>, Error> {
         let stored = self.group.system().get(&name(id, "done"), MAX_STATE).await.map_err(unreachable)?;
-        stored.map(|text| serde_json::from_slice(&text).map_err(|_| unreadable("not a done record"))).transpose()
+        let Some(stored) = stored else { return Ok(None) };
+        let stored: StoredDone = serde_json::from_slice(&stored).map_err(|_| unreadable("not a done record"))?;
+        let sealed = STANDARD.decode(stored.sealed).map_err(|_| unreadable("a done record is not Base64"))?;
+        let text = self.group.sealing_key().open(&done_context(id), &sealed);
+        let text = text.map_err(|_| unreadable("a done record does not open"))?;
+        serde_json::from_slice(&text).map(Some).map_err(|_| unreadable("not what a done record holds"))
     }
 
     /// Removes an upload's state, but for its `done` record. What is left after a failure does no harm.

@@ -21,7 +21,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::super::Front;
-use super::state::{About, Done, Kind, MAX_STATE, about, name};
+use super::state::{About, Kind, MAX_STATE, StoredDone, about, name};
 use super::{MAX_ANSWER, field};
 use crate::snapshot;
 use crate::state::{now_ms, unix_time};
@@ -187,7 +187,7 @@ impl Front {
             return Ok(Found::Unreadable("name"));
         }
         if let Some(done) = system.get(&name(id, "done"), MAX_STATE).await? {
-            let Ok(done) = serde_json::from_slice::<Done>(&done) else { return Ok(Found::Unreadable("done")) };
+            let Ok(done) = serde_json::from_slice::<StoredDone>(&done) else { return Ok(Found::Unreadable("done")) };
             if !alone {
                 self.forget_upload(id).await;
             }
