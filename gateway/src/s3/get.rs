@@ -244,8 +244,10 @@ impl Front {
         let wanted = Wanted::asked(request, granted.place.upstream.quirks());
         let (key, version) = (request.key.as_str(), request.query("versionId"));
         let bounded = part.is_some() || wanted != Wanted::Whole;
-        // The storage does not look at the date of a request that names an ETag, as this one will.
-        let asks_more = ["if-range", "if-unmodified-since"].into_iter().any(|name| request.headers.contains_key(name));
+        // The storage does not look at the date of a request that names an ETag, as this one will; beside the client's own
+        // it would not either.
+        let has = |name| request.headers.contains_key(name);
+        let asks_more = has("if-range") || (has("if-unmodified-since") && !has("if-match"));
         if !bounded || asks_more || !self.may_be_due(&granted.document, &request.bucket) {
             return Ok(None);
         }
