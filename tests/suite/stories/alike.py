@@ -83,6 +83,8 @@ class Pairs:
 
     def __init__(self, sealed):
         self.sealed, self.known = sealed, {}
+        # Keys that hold a copy; whether what is compared is one.
+        self.copies, self.copied = set(), False
 
     def etag(self, ours, theirs, part):
         ours, theirs = ours.strip('"'), theirs.strip('"')
@@ -100,7 +102,7 @@ class Pairs:
         """Whether a checksum, or its type, is that of parts, and the storage's that of the whole: where the storage copies a
         sealed object of parts, its checksum stays as it is. Nothing is read that a sum of the whole could be made of."""
         of_parts = re.fullmatch("[0-9A-Za-z+/=]+-[0-9]+", ours or "") and not "-" in (theirs or "-")
-        return self.sealed and bool(of_parts or (ours, theirs) == ("COMPOSITE", "FULL_OBJECT"))
+        return self.sealed and self.copied and bool(of_parts or (ours, theirs) == ("COMPOSITE", "FULL_OBJECT"))
 
 
 def compare(pairs, side, other, ours, theirs):
@@ -193,6 +195,12 @@ def run(sequence):
         for index, (name, arguments) in enumerate(sequence["operations"]):
             try:
                 ours, theirs = (list(KINDS[name][1](side, **arguments)) for side in (GATEWAY, DIRECT))
+                key = arguments.get("key")
+                if name == "copy":
+                    pairs.copies.add(key)
+                elif name in ("put", "parts") and ours[-1].status == 200:
+                    pairs.copies.discard(key)
+                pairs.copied = key in pairs.copies
                 if len(ours) != len(theirs):
                     raise Different(f"{len(ours)} answers, not {len(theirs)}")
                 for step, pair in enumerate(zip(ours, theirs)):
