@@ -207,7 +207,9 @@ impl Part {
         let etag = fields.next().filter(|etag| etag.len() == 32)?.to_owned();
         let checksums = fields.map(|field| {
             let (name, value) = field.split_once('.')?;
-            Some((Algorithm::by_name(name)?, VALUES.decode(value).ok()?))
+            let algorithm = Algorithm::by_name(name)?;
+            let value = VALUES.decode(value).ok().filter(|value| value.len() == algorithm.value_len())?;
+            Some((algorithm, value))
         });
         Some(Self {
             number,

@@ -14,7 +14,8 @@ pub const MAX_PARTS: u16 = 10_000;
 pub const MAX_PLAINTEXT: u64 = 1 << 48;
 /// Largest footer in bytes: a table and checksums of 10,000 parts, and 12 KiB for everything else.
 pub const MAX_FOOTER: u64 = MAX_PARTS as u64 * (TABLE_ENTRY_LEN as u64 + MAX_PART_CHECKSUM) + FOOTER_FIXED;
-/// How much of an object's end is worth reading first: the whole footer of all objects of up to some 300 parts.
+/// How much of an object's end is worth reading first: the whole footer of all objects of up to some 300 parts,
+/// and 150 where each has a checksum of 64 bytes.
 pub const FOOTER_GUESS: u64 = 16 * 1024;
 
 /// No stored object is shorter, in bytes: an empty segment behind its header, and the least footer.

@@ -24,8 +24,8 @@ const MIN_PART: u64 = 5 << 20;
 
 const MAX_PARTS: usize = 10_000;
 
-/// Bytes of the document: a part with every checksum that there is takes less than 512.
-const MAX_DOCUMENT: usize = MAX_PARTS * 512;
+/// Bytes of the document: a part with every checksum that there is takes less than 768.
+const MAX_DOCUMENT: usize = MAX_PARTS * 768;
 
 pub(crate) async fn complete(storage: Arc<Storage>, call: Call) -> Answer {
     let id = call.query.get("uploadId").unwrap_or_default().to_owned();
