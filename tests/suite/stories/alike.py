@@ -1,7 +1,7 @@
 """The gateway answers as the storage behind it: random operations go to both at once, and every answer is compared.
 
-Arguments: how many seconds; what to begin with: a seed, the file of a sequence that
-failed, or `telling` for seeds of sequences that differ most; `ceph` or `directory`.
+Arguments: how many seconds; what to begin with: a seed, the file of a sequence that failed, or `telling` for seeds of
+sequences that differ most; `ceph` or `directory`.
 
 A sequence is data: a list of operations, each with all that it needs, so that it can be repeated and made shorter. It
 runs in fresh buckets, one at the gateway and one of the same length of name at the storage; what it refers to (an ETag,
