@@ -1,7 +1,7 @@
 import { count } from '@frame/format';
 import type { Column } from '@frame/parts/DataTable';
 import { State, Tag } from '@frame/parts/State';
-import { Moment, moment } from '@frame/parts/Time';
+import { Time, moment } from '@frame/parts/Time';
 
 import type { Kms } from '../overview/data';
 
@@ -20,5 +20,5 @@ export const KMS_COLUMNS: readonly Column<Kms>[] = [
     value: (row) => row.objects,
     cell: (row) => (row.objects === undefined ? 'not told' : count(row.objects)),
   },
-  { id: 'newest', head: 'Newest key', value: (row) => moment(row.newest_key_ms), cell: (row) => <Moment ms={row.newest_key_ms} /> },
+  { id: 'newest', head: 'Newest key', value: (row) => moment(row.newest_key_ms), cell: (row) => <Time at={moment(row.newest_key_ms)} never="–" /> },
 ];
