@@ -11,7 +11,7 @@ export const KMS_COLUMNS: readonly Column<Kms>[] = [
   { id: 'active', head: 'Active', file: true, value: (row) => row.active },
   { id: 'provider', head: 'Provider', value: (row) => row.provider, cell: (row) => row.provider },
   { id: 'state', head: 'State', value: (row) => row.state, cell: (row) => <State tone={row.state === 'ok' ? 'good' : 'bad'}>{row.state}</State> },
-  { id: 'keys', head: 'Key versions', align: 'right', value: (row) => row.key_versions, cell: (row) => count(row.key_versions) },
+  { id: 'keys', head: 'Versions', hint: 'Of its master key', align: 'right', value: (row) => row.key_versions, cell: (row) => count(row.key_versions) },
   {
     id: 'objects',
     head: 'Objects',
