@@ -82,7 +82,7 @@ impl Front {
         if refused.is_empty() || head.status != StatusCode::OK {
             return Ok(Response::from_parts(head, body));
         }
-        let answer = self.answer(body).await?;
+        let answer = whole_answer(body).await?;
         let answer = with_refused(&answer, &refused)
             .map_err(|error| Error::internal("The storage's answer to the deletion cannot be read.").because(error))?;
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.len()));
@@ -102,10 +102,7 @@ impl Front {
         let response = self.forward(request, granted, head, upstream::full(document.clone())).await?;
         let (head, mut body) = response.into_parts();
         if head.status.is_success() && self.may_be_due(&granted.document, &request.bucket) {
-            let answer = upstream::collect(body, MAX_DOCUMENT).await;
-            let answer =
-                answer.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
-            let answer = answer.ok_or_else(|| Error::internal("The storage's answer is too long."))?;
+            let answer = whole_answer(body).await?;
             for (key, deleted) in outcome::deleted(&document, &answer) {
                 self.unlearn(granted, &request.bucket, &key, deleted);
             }
@@ -157,6 +154,13 @@ impl Entry {
             escape(&error.message)
         )
     }
+}
+
+/// The storage's answer to a deletion, which is about as long as the document.
+async fn whole_answer(body: Body) -> Result<bytes::Bytes, Error> {
+    let answer = upstream::collect(body, MAX_DOCUMENT).await;
+    let answer = answer.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+    answer.ok_or_else(|| Error::internal("The storage's answer is too long."))
 }
 
 /// The entries of a `Delete` document, in order.

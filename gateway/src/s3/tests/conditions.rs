@@ -211,3 +211,27 @@ async fn deletions_hold_by_etag_size_and_time_as_clients_see_them() {
         relay.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_thousand_of_the_longest_keys_are_deleted_at_once() {
+    let storage = Storage::new();
+    let (relay, gateway, client) = over_a_service(&storage, false).await;
+    // Of one character that XML writes five times as long.
+    let keys: Vec<_> = (0..1000).map(|n| format!("{n:04}{}", "&amp;".repeat(1020))).collect();
+    for bucket in ["plain", "sealed"] {
+        client.put(bucket, "kept", b"other bytes").await;
+        let entries: String = keys.iter().map(|key| format!("<Object><Key>{key}</Key></Object>")).collect();
+        for refused in ["", "<Object><Key>kept</Key><ETag>other</ETag></Object>"] {
+            let rest = if refused.is_empty() { entries.as_str() } else { &entries[..entries.len() * 999 / 1000] };
+            let text = format!("<Delete>{rest}{refused}</Delete>");
+            let answer = client.send(Method::POST, bucket, "", &[("delete", "")], &[], text.as_bytes()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{bucket} {refused}: {}", answer.code());
+            let told = String::from_utf8_lossy(&answer.body).matches("<Deleted>").count();
+            assert_eq!(told, if refused.is_empty() { 1000 } else { 999 }, "{bucket} {refused}");
+            assert_eq!(answer.code(), if refused.is_empty() { "" } else { "PreconditionFailed" }, "{bucket}");
+        }
+        assert_eq!(client.get(bucket, "kept").await.body, b"other bytes".as_slice(), "{bucket}");
+    }
+    gateway.end().await;
+    relay.end().await;
+}
