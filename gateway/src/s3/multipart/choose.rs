@@ -26,16 +26,22 @@ pub(super) fn in_order(named: &[Named], any: bool) -> Result<Cow<'_, [Named]>, E
     Ok(Cow::Owned(by_number.into_values().cloned().collect()))
 }
 
-/// The record of each part that the client names, by number and `ETag`.
+/// The records of one number, of all in order of number: there may be 10,000 numbers.
+fn of_number(records: &[PartRecord], number: u16) -> &[PartRecord] {
+    let begin = records.partition_point(|record| record.number < number);
+    let len = records[begin..].partition_point(|record| record.number == number);
+    &records[begin..begin + len]
+}
+
+/// The record of each part that the client names, by number and `ETag`. `records` are in order of number.
 pub(super) fn choose<'a>(named: &[Named], records: &'a [PartRecord]) -> Result<Vec<&'a PartRecord>, Error> {
     if named.is_empty() {
         return Err(Error::malformed_xml("You must specify at least one part"));
     }
     let mut chosen = Vec::with_capacity(named.len());
     for part in named {
-        let matches =
-            |record: &&PartRecord| record.number == part.number && record.etag == part.etag && has_named(record, part);
-        let record = records.iter().rev().find(matches).ok_or_else(|| {
+        let matches = |record: &&PartRecord| record.etag == part.etag && has_named(record, part);
+        let record = of_number(records, part.number).iter().rev().find(matches).ok_or_else(|| {
             Error::invalid_part("One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
         })?;
         chosen.push(record);
@@ -50,7 +56,10 @@ pub(super) fn choose<'a>(named: &[Named], records: &'a [PartRecord]) -> Result<V
 /// Whether the storage may have, of a part that is named by the `ETag` of one upload, another upload of the same bytes:
 /// sealed, equal bytes differ, and so do their `ETags`, which they would not if they were stored as they are.
 pub(super) fn sent_again(chosen: &[&PartRecord], records: &[PartRecord]) -> bool {
-    chosen.iter().any(|named| records.iter().any(|record| record.salt != named.salt && may_replace(named, record)))
+    let again = |named: &PartRecord| {
+        of_number(records, named.number).iter().any(|record| record.salt != named.salt && may_replace(named, record))
+    };
+    chosen.iter().any(|named| again(named))
 }
 
 /// Puts the upload that the storage has in place of one of the same bytes. What has other bytes stays as it was named, and
@@ -60,7 +69,7 @@ pub(super) fn as_stored<'a>(chosen: &mut [&'a PartRecord], records: &'a [PartRec
         let there = stored.binary_search_by_key(&named.number, |part| part.number).ok().map(|at| &stored[at].etag);
         let found = |record: &&PartRecord| Some(&record.etag) == there && may_replace(named, record);
         if there != Some(&named.etag)
-            && let Some(record) = records.iter().rev().find(found)
+            && let Some(record) = of_number(records, named.number).iter().rev().find(found)
         {
             *named = record;
         }
