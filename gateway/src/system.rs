@@ -101,6 +101,14 @@ pub enum SystemError {
         /// Of which object.
         key: String,
     },
+    /// A list goes on behind as many objects as are taken.
+    #[error("system bucket, list {prefix}: more than {most} objects")]
+    TooMany {
+        /// What their keys begin with.
+        prefix: String,
+        /// So many were wanted at most.
+        most: usize,
+    },
     /// The storage replaces objects in spite of `If-None-Match: *`.
     #[error(
         "the storage does not enforce If-None-Match: * in bucket {bucket}{}, so gateways would overwrite each other's changes. Use a storage that does, or run a single gateway and say so: storage.single_gateway = true",

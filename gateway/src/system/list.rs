@@ -82,7 +82,7 @@ impl System {
                 return Ok(all);
             }
             if all.len() > most {
-                return Err(malformed("list", prefix));
+                return Err(SystemError::TooMany { prefix: prefix.to_owned(), most });
             }
         }
     }

@@ -189,7 +189,8 @@ async fn a_list_of_more_than_a_page_is_read_to_its_end() {
     fake.lock().expect("not poisoned").objects.extend(all.iter().map(|key| (key.clone(), Bytes::new())));
     let found = system.list_all("p/", None, 10_000).await.expect("lists");
     assert_eq!(found.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), all);
-    assert!(system.list_all("p/", None, 100).await.is_err(), "more than was asked for is an error, not a part");
+    let more = system.list_all("p/", None, 100).await;
+    assert!(matches!(more, Err(SystemError::TooMany { most: 100, .. })), "an error, not a part: {more:?}");
 }
 
 #[tokio::test]

@@ -398,7 +398,13 @@ impl Front {
     /// Every record of an upload's parts, the later ones of a number last.
     pub(super) async fn parts(&self, opened: &Opened) -> Result<Vec<PartRecord>, Error> {
         let prefix = name(&opened.id, "part/");
-        let entries = self.group.system().list_all(&prefix, None, MAX_RECORDS).await.map_err(unreachable)?;
+        let entries = self.group.system().list_all(&prefix, None, MAX_RECORDS).await.map_err(|error| match error {
+            SystemError::TooMany { most, .. } => Error::invalid_request(format!(
+                "Parts of this upload were sent more than {most} times, and more cannot be told apart. Nothing is lost, \
+                 but it cannot be completed: abort it, and send the object in another upload."
+            )),
+            error => unreachable(error),
+        })?;
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
             let coded = entry.key.rsplit_once('-').map_or("", |_| &entry.key[prefix.len() + 6..]);
@@ -450,24 +456,30 @@ impl Front {
     /// Removes an upload's state, but for its `done` record. What is left after a failure does no harm.
     pub(in super::super) async fn forget_upload(&self, id: &str) {
         self.uploads.drop(id);
-        let system = self.group.system();
-        let entries = match system.list_all(&name(id, ""), None, MAX_RECORDS).await {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::warn!(%error, "state of an ended upload is left over");
-                return;
+        let (system, prefix, done) = (self.group.system(), name(id, ""), name(id, "done"));
+        let mut after: Option<String> = None;
+        loop {
+            let page = match system.list(&prefix, after.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, "state of an ended upload is left over");
+                    return;
+                }
+            };
+            after = page.entries.last().map(|entry| entry.key.clone());
+            // Futures in a list: the compiler does not find a stream that makes them `Send`.
+            let mut removals: Vec<BoxFuture<'_, Result<(), SystemError>>> = Vec::with_capacity(page.entries.len());
+            for entry in page.entries.into_iter().filter(|entry| entry.key != done) {
+                removals.push(Box::pin(async move { system.delete(&entry.key).await }));
             }
-        };
-        let done = name(id, "done");
-        // Futures in a list: the compiler does not find a stream that makes them `Send`.
-        let mut removals: Vec<BoxFuture<'_, Result<(), SystemError>>> = Vec::with_capacity(entries.len());
-        for entry in entries.into_iter().filter(|entry| entry.key != done) {
-            removals.push(Box::pin(async move { system.delete(&entry.key).await }));
-        }
-        let mut removing = futures_util::stream::iter(removals).buffer_unordered(16);
-        while let Some(removed) = removing.next().await {
-            if let Err(error) = removed {
-                tracing::warn!(%error, "state of an ended upload is left over");
+            let mut removing = futures_util::stream::iter(removals).buffer_unordered(16);
+            while let Some(removed) = removing.next().await {
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "state of an ended upload is left over");
+                }
+            }
+            if !page.more {
+                return;
             }
         }
     }
