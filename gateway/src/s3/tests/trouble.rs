@@ -1,8 +1,8 @@
 //! The storage in trouble: busy, broken off in both directions, stalled, elsewhere, changing under a read. What could not be
 //! done is an honest error, no read is short, and nothing is stored by half.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -261,6 +261,60 @@ async fn a_complete_that_another_one_overtakes_is_told_what_that_came_to() {
         assert_eq!(complete(&client, bucket, "k", &id, &named[..1]).await.code(), "NoSuchUpload", "{bucket}");
     }
     gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn a_complete_is_overtaken_before_any_of_its_requests_and_told_what_the_other_came_to() {
+    let storage = Storage::new();
+    let (relay, gateway, client) = relayed(&storage).await;
+    let way = Relay::start(&storage).await;
+    let two = Gateway::over(&storage, service(way.address, ("any", "any")), "sealgate-system", "two").await;
+    let other = two.client(ADMIN);
+    // Plain; sealed, whose last part is held or stored.
+    for (bucket, last) in [("plain", 1), ("sealed", 1), ("sealed", PART)] {
+        let mut nth = 0;
+        loop {
+            nth += 1;
+            let key = format!("{last}-{nth}");
+            let id = create(&client, bucket, &key).await;
+            let mut etags = Vec::new();
+            for (number, size) in [(1, PART), (2, last)] {
+                etags.push(part(&client, bucket, &key, &id, number, &bytes(size)).await.header("etag").to_owned());
+            }
+            let first = Arc::new(Mutex::new(None));
+            let (done, other, mut seen) = (Arc::clone(&first), other.clone(), 0);
+            let (of_first, etags_of_first) = ((key.clone(), id.clone()), etags.clone());
+            relay.rule(move |_| {
+                seen += 1;
+                if seen != nth {
+                    return Act::Pass;
+                }
+                let (done, other, (key, id), etags) =
+                    (Arc::clone(&done), other.clone(), of_first.clone(), etags_of_first.clone());
+                let completes = async move {
+                    let answer = complete(&other, bucket, &key, &id, &[(1, &etags[0]), (2, &etags[1])]).await;
+                    *done.lock().unwrap() = Some(answer);
+                };
+                Act::After(completes.boxed())
+            });
+            let second = complete(&client, bucket, &key, &id, &[(1, &etags[0]), (2, &etags[1])]).await;
+            relay.rule(|_| Act::Pass);
+            let first = first.lock().unwrap().take();
+            let Some(first) = first else {
+                // It was through before so many requests.
+                assert!(nth > 5, "{bucket} {last}: {nth}");
+                break;
+            };
+            let told = |answer: &Answer| (answer.status, answer.field("ETag"));
+            assert_eq!(told(&first).0, StatusCode::OK, "{bucket} {last} {nth} {first:?}");
+            assert_eq!(told(&second), told(&first), "{bucket} {last} {nth} {second:?}");
+            assert_eq!(client.get(bucket, &key).await.body.len(), PART + last, "{bucket} {last} {nth}");
+        }
+    }
+    two.end().await;
+    gateway.end().await;
+    way.end().await;
     relay.end().await;
 }
 
