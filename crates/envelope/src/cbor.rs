@@ -11,9 +11,12 @@ pub(crate) type Writer = Encoder<Vec<u8>>;
 /// What every call on a [`Writer`] gives.
 pub(crate) type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 
+/// What is encoded is seldom longer, in bytes: a header, or the footer of an object of one part.
+const USUAL: usize = 1024;
+
 /// Encodes with `write`.
 pub(crate) fn encode(write: impl FnOnce(&mut Writer) -> Written) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::new());
+    let mut encoder = Encoder::new(Vec::with_capacity(USUAL));
     write(&mut encoder).expect("encoding into memory does not fail");
     encoder.into_writer()
 }

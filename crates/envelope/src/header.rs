@@ -1,5 +1,7 @@
 //! The header of an object: what is recorded of it, and its data key, wrapped and bound to that record.
 
+use std::sync::Arc;
+
 use crate::cbor::{self, Reader};
 use crate::entropy::Entropy;
 use crate::error::{FormatError, OpenError, SealError};
@@ -24,9 +26,19 @@ pub(crate) struct Body {
     pub(crate) compact: Option<(u64, Salt)>,
 }
 
-/// A header as it was read: well-formed, **not yet authenticated**. [`open`](Self::open) authenticates all of it.
+/// A header as it was read: well-formed, **not yet authenticated**. [`open`](Self::open) authenticates all of it. Cheap to
+/// clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    core: Arc<Core>,
+    wrapped: [u8; WRAPPED_LEN],
+    /// The place itself, where the footer or the metadata named it and its digest fits. Not part of the coding.
+    place: Option<Place>,
+}
+
+/// What the data key is bound to.
+#[derive(Debug, PartialEq, Eq)]
+struct Core {
     commitment: [u8; KEY_LEN],
     place_digest: [u8; 32],
     kms_id: String,
@@ -36,9 +48,8 @@ pub struct Header {
     writer: String,
     policy: Option<PolicyRef>,
     body: Body,
-    wrapped: [u8; WRAPPED_LEN],
-    /// The place itself, where the footer or the metadata named it and its digest fits. Not part of the coding.
-    place: Option<Place>,
+    /// The canonical coding of all of this.
+    coded: Vec<u8>,
 }
 
 impl Header {
@@ -57,7 +68,7 @@ impl Header {
 
     /// A header whose data key is not wrapped yet: as long as the finished one.
     pub(crate) fn unwrapped(recorded: &Recorded, body: Body, data_key: &DataKey) -> Self {
-        Self {
+        let mut core = Core {
             commitment: data_key.commitment(),
             place_digest: recorded.place.digest(),
             kms_id: recorded.kms_id.clone(),
@@ -67,18 +78,123 @@ impl Header {
             writer: recorded.writer.clone(),
             policy: recorded.policy.clone(),
             body,
-            wrapped: [0; WRAPPED_LEN],
-            place: Some(recorded.place.clone()),
-        }
+            coded: Vec::new(),
+        };
+        core.coded = core.encode();
+        Self { core: Arc::new(core), wrapped: [0; WRAPPED_LEN], place: Some(recorded.place.clone()) }
     }
 
     fn associated_data(&self) -> Vec<u8> {
-        let mut aad = b"sealgate data key v1".to_vec();
-        aad.extend_from_slice(&self.encode_core());
-        aad
+        [b"sealgate data key v1", self.core.coded.as_slice()].concat()
     }
 
-    fn encode_core(&self) -> Vec<u8> {
+    /// Reads a header from its canonical coding; at most 8 KiB.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
+        let malformed = |reason| FormatError::Malformed { part: PART, reason };
+        if bytes.len() > MAX_HEADER {
+            return Err(malformed("longer than 8 KiB"));
+        }
+        let (wrapped, core) = bytes.split_first_chunk::<WRAPPED_LEN>().ok_or_else(|| malformed("too short"))?;
+        Ok(Self { core: Arc::new(Core::decode(core)?), wrapped: *wrapped, place: None })
+    }
+
+    /// The canonical coding, as it is in the footer and, in base64, in `x-amz-meta-gse-h`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.wrapped, self.core.coded.as_slice()].concat()
+    }
+
+    /// Whether it has the same coding; it may name its place where the other does not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.wrapped == other.wrapped && self.core.coded == other.core.coded
+    }
+
+    /// KMS whose key opens [`kek_record`](Self::kek_record).
+    pub fn kms_id(&self) -> &str {
+        &self.core.kms_id
+    }
+
+    /// The wrapped KEK, for the KMS.
+    pub fn kek_record(&self) -> &[u8] {
+        &self.core.kek_record
+    }
+
+    /// Why the object was sealed.
+    pub fn cause(&self) -> Cause {
+        self.core.cause
+    }
+
+    /// The policy that decided, where one did.
+    pub fn policy(&self) -> Option<&PolicyRef> {
+        self.core.policy.as_ref()
+    }
+
+    /// When it was sealed, in milliseconds since 1970-01-01T00:00:00Z.
+    pub fn sealed_at_ms(&self) -> u64 {
+        self.core.sealed_at_ms
+    }
+
+    /// The program that sealed it.
+    pub fn writer(&self) -> &str {
+        &self.core.writer
+    }
+
+    /// Whether the client stored it as a multipart upload.
+    pub fn is_multipart(&self) -> bool {
+        self.core.body.multipart
+    }
+
+    /// Plaintext length in bytes, where the header has it (the compact form of a single PUT). Otherwise it follows from
+    /// the stored length: [`Metadata::plaintext_len`](crate::Metadata::plaintext_len).
+    pub fn plaintext_len(&self) -> Option<u64> {
+        self.core.body.compact.map(|(len, _)| len)
+    }
+
+    pub(crate) fn body(&self) -> Body {
+        self.core.body
+    }
+
+    /// The place for which the object was sealed, where it was named beside the header.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    pub(crate) fn is_for(&self, place: &Place) -> bool {
+        place.digest() == self.core.place_digest
+    }
+
+    /// Remembers the place that was named beside the header. `None` if the header is bound to another one.
+    pub(crate) fn with_place(self, place: Place) -> Option<Self> {
+        self.is_for(&place).then_some(Self { place: Some(place), ..self })
+    }
+
+    /// The only part, in the compact form.
+    pub(crate) fn compact_part(&self) -> Option<Part> {
+        self.core.body.compact.map(|(plaintext_len, salt)| Part { number: 1, plaintext_len, salt })
+    }
+
+    /// Unwraps the data key, and with that authenticates every field of the header; then checks commitment and place.
+    /// `OpenError::DataKey`, `Commitment`, `WrongPlace`.
+    pub fn open(&self, kek: &Kek, expected: &Expected<'_>) -> Result<DataKey, OpenError> {
+        let data_key = kek.unwrap(&self.wrapped, &self.associated_data())?;
+        if !data_key.matches(&self.core.commitment) {
+            return Err(OpenError::Commitment);
+        }
+        if !expected.accepts(&self.core.place_digest) {
+            return Err(OpenError::WrongPlace { recorded: self.place.clone(), expected: expected.at() });
+        }
+        Ok(data_key)
+    }
+
+    /// As [`open`](Self::open), and gives the object to read from. `None` where the header alone is not enough (padded
+    /// form) and the footer is needed.
+    pub fn open_object(&self, kek: &Kek, expected: &Expected<'_>) -> Result<Option<Object>, OpenError> {
+        let data_key = self.open(kek, expected)?;
+        Ok(self.compact_part().map(|part| Object::from_header(self.clone(), part, data_key)))
+    }
+}
+
+impl Core {
+    fn encode(&self) -> Vec<u8> {
         let entries = 11 + u64::from(self.policy.is_some()) + u64::from(self.body.compact.is_some());
         cbor::encode(|e| {
             e.map(entries)?;
@@ -104,22 +220,8 @@ impl Header {
         })
     }
 
-    /// Reads a header from its canonical coding; at most 8 KiB.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
-        let malformed = |reason| FormatError::Malformed { part: PART, reason };
-        if bytes.len() > MAX_HEADER {
-            return Err(malformed("longer than 8 KiB"));
-        }
-        let (wrapped, core) = bytes.split_first_chunk::<WRAPPED_LEN>().ok_or_else(|| malformed("too short"))?;
-        let header = Self::decode_core(core, *wrapped)?;
-        if header.encode_core() != core {
-            return Err(malformed("not in the canonical coding"));
-        }
-        Ok(header)
-    }
-
-    fn decode_core(core: &[u8], wrapped: [u8; WRAPPED_LEN]) -> Result<Self, FormatError> {
-        let mut r = Reader::new(core, PART);
+    fn decode(coded: &[u8]) -> Result<Self, FormatError> {
+        let mut r = Reader::new(coded, PART);
         let mut entries = r.map()?;
         r.key(0)?;
         match r.uint()? {
@@ -175,7 +277,7 @@ impl Header {
         if !fits {
             return Err(r.malformed("fields contradict each other"));
         }
-        Ok(Self {
+        let core = Self {
             commitment,
             place_digest,
             kms_id: kms_id.to_owned(),
@@ -185,100 +287,12 @@ impl Header {
             writer: writer.to_owned(),
             policy,
             body: Body { size, multipart, compact },
-            wrapped,
-            place: None,
-        })
-    }
-
-    /// The canonical coding, as it is in the footer and, in base64, in `x-amz-meta-gse-h`.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = self.wrapped.to_vec();
-        out.extend_from_slice(&self.encode_core());
-        out
-    }
-
-    /// KMS whose key opens [`kek_record`](Self::kek_record).
-    pub fn kms_id(&self) -> &str {
-        &self.kms_id
-    }
-
-    /// The wrapped KEK, for the KMS.
-    pub fn kek_record(&self) -> &[u8] {
-        &self.kek_record
-    }
-
-    /// Why the object was sealed.
-    pub fn cause(&self) -> Cause {
-        self.cause
-    }
-
-    /// The policy that decided, where one did.
-    pub fn policy(&self) -> Option<&PolicyRef> {
-        self.policy.as_ref()
-    }
-
-    /// When it was sealed, in milliseconds since 1970-01-01T00:00:00Z.
-    pub fn sealed_at_ms(&self) -> u64 {
-        self.sealed_at_ms
-    }
-
-    /// The program that sealed it.
-    pub fn writer(&self) -> &str {
-        &self.writer
-    }
-
-    /// Whether the client stored it as a multipart upload.
-    pub fn is_multipart(&self) -> bool {
-        self.body.multipart
-    }
-
-    /// Plaintext length in bytes, where the header has it (the compact form of a single PUT). Otherwise it follows from
-    /// the stored length: [`Metadata::plaintext_len`](crate::Metadata::plaintext_len).
-    pub fn plaintext_len(&self) -> Option<u64> {
-        self.body.compact.map(|(len, _)| len)
-    }
-
-    pub(crate) fn body(&self) -> Body {
-        self.body
-    }
-
-    /// The place for which the object was sealed, where it was named beside the header.
-    pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
-    }
-
-    pub(crate) fn is_for(&self, place: &Place) -> bool {
-        place.digest() == self.place_digest
-    }
-
-    /// Remembers the place that was named beside the header. `None` if the header is bound to another one.
-    pub(crate) fn with_place(self, place: Place) -> Option<Self> {
-        self.is_for(&place).then_some(Self { place: Some(place), ..self })
-    }
-
-    /// The only part, in the compact form.
-    pub(crate) fn compact_part(&self) -> Option<Part> {
-        self.body.compact.map(|(plaintext_len, salt)| Part { number: 1, plaintext_len, salt })
-    }
-
-    /// Unwraps the data key, and with that authenticates every field of the header; then checks commitment and place.
-    /// `OpenError::DataKey`, `Commitment`, `WrongPlace`.
-    pub fn open(&self, kek: &Kek, expected: &Expected<'_>) -> Result<DataKey, OpenError> {
-        let data_key = kek.unwrap(&self.wrapped, &self.associated_data())?;
-        if !data_key.matches(&self.commitment) {
-            return Err(OpenError::Commitment);
+            coded: coded.to_vec(),
+        };
+        if core.encode() != coded {
+            return Err(r.malformed("not in the canonical coding"));
         }
-        if !expected.accepts(&self.place_digest) {
-            return Err(OpenError::WrongPlace { recorded: self.place.clone(), expected: expected.at() });
-        }
-        Ok(data_key)
-    }
-
-    /// As [`open`](Self::open), and gives the object to read from. `None` where the header alone is not enough (padded
-    /// form) and the footer is needed.
-    pub fn open_object(&self, kek: &Kek, expected: &Expected<'_>) -> Result<Option<Object>, OpenError> {
-        let data_key = self.open(kek, expected)?;
-        Ok(self.compact_part().map(|part| Object::from_header(self.clone(), part, data_key)))
+        Ok(core)
     }
 }
 

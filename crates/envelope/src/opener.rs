@@ -233,7 +233,7 @@ impl Opener {
         };
         footer.verify(&self.opened.data_key)?;
         let same = footer.len() == stored.len() as u64
-            && footer.header().to_bytes() == self.opened.header.to_bytes()
+            && footer.header().is_same(&self.opened.header)
             && footer.parts() == self.opened.parts;
         if same { Ok(()) } else { Err(OpenError::FooterDisagrees) }
     }

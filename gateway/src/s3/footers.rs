@@ -23,14 +23,15 @@ const ENTRY: usize = 4 << 10;
 /// The weight of one part: its row of the table, coded and decoded, and its checksum.
 const PART: usize = 160;
 
-/// Which object: backend, bucket there, key, and the version that was asked for (empty: the latest).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Name(Arc<[Box<str>; 4]>);
+/// Which object: backend, bucket there, the version that was asked for (empty: the latest) behind its length, and key.
+/// Names of backends and buckets have no slash.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Name(Arc<str>);
 
 impl Name {
     fn new(place: &Place, key: &str, version: Option<&str>) -> Self {
-        let parts = [place.upstream.name(), &place.bucket, key, version.unwrap_or_default()];
-        Self(Arc::new(parts.map(Into::into)))
+        let (backend, bucket, version) = (place.upstream.name(), &place.bucket, version.unwrap_or_default());
+        Self(format!("{backend}/{bucket}/{}/{version}{key}", version.len()).into())
     }
 }
 

@@ -125,7 +125,7 @@ impl Front {
         footer: Footer,
     ) -> Result<Object, Error> {
         let header = metadata.and_then(Metadata::header);
-        if header.is_some_and(|header| header.to_bytes() != footer.header().to_bytes()) {
+        if header.is_some_and(|header| !header.is_same(footer.header())) {
             return Err(unopened(OpenError::FooterDisagrees));
         }
         let object = self.open_footer(granted, key, &footer).await?;

@@ -259,7 +259,7 @@ impl Front {
             return Ok(None);
         }
         let Some(metadata) = headers::sealed_metadata(response.headers()).map_err(unreadable)? else { return Ok(None) };
-        let is_ours = |header: &Header| header.to_bytes() == opened.upload.header().to_bytes();
+        let is_ours = |header: &Header| header.is_same(opened.upload.header());
         if metadata.header().is_some_and(|header| !is_ours(header)) {
             return Ok(None);
         }

@@ -220,7 +220,8 @@ async fn a_thousand_of_the_longest_keys_are_deleted_at_once() {
     let keys: Vec<_> = (0..1000).map(|n| format!("{n:04}{}", "&amp;".repeat(1020))).collect();
     for bucket in ["plain", "sealed"] {
         client.put(bucket, "kept", b"other bytes").await;
-        let entries: String = keys.iter().map(|key| format!("<Object><Key>{key}</Key></Object>")).collect();
+        let entry = |key: &String| ["<Object><Key>", key, "</Key></Object>"].concat();
+        let entries = keys.iter().map(entry).collect::<Vec<_>>().concat();
         for refused in ["", "<Object><Key>kept</Key><ETag>other</ETag></Object>"] {
             let rest = if refused.is_empty() { entries.as_str() } else { &entries[..entries.len() * 999 / 1000] };
             let text = format!("<Delete>{rest}{refused}</Delete>");
