@@ -119,16 +119,29 @@ async fn a_bucket_that_never_held_an_encrypted_object_costs_no_request_more_unti
     let storage = Storage::new();
     let (relay, gateway, client) = relayed(&storage).await;
     // Encryption may be due in it, and never was.
-    let policy = ("secrets", "effect: encrypt, when: 'object.key.startsWith(\"secret/\")'");
+    let policy = ("secrets", "buckets: [sealed], effect: encrypt, when: 'object.key.startsWith(\"secret/\")'");
     gateway.apply(1, &[policy]);
     for key in ["a", "b", "c"] {
         client.put("sealed", key, &bytes(PLAIN)).await;
         storage.put("sealed", &format!("old-{key}"), &HeaderMap::new(), bytes(PLAIN).into(), |_| true).await;
     }
+    client.send(Method::PUT, "plain", "", &[], &[], b"").await;
+    client.put("plain", "k", b"bytes").await;
+    // Where none can be due, nothing is looked at; where one may be, whether another member has noted the first.
+    for (bucket, objects, of_group) in [("plain", 1, 0), ("sealed", 6, 1)] {
+        (relay.seen(), relay.looked_at_group());
+        let found = list(&client, bucket, &[("list-type", "2")]).await;
+        let size = if bucket == "plain" { 5 } else { PLAIN }.to_string();
+        assert!(found.len() == objects && found.iter().all(|(_, found)| *found == size), "{found:?}");
+        assert_eq!((relay.seen().len(), relay.looked_at_group()), (1, of_group), "{bucket}");
+    }
+    for method in [Method::GET, Method::HEAD] {
+        (relay.seen(), relay.looked_at_group());
+        client.send(method.clone(), "plain", "k", &[], &[], b"").await;
+        client.send(method, "plain", "k", &[], &[("range", "bytes=1-2")], b"").await;
+        assert_eq!((relay.seen().len(), relay.looked_at_group()), (2, 0));
+    }
     relay.seen();
-    let found = list(&client, "sealed", &[("list-type", "2")]).await;
-    assert!(found.len() == 6 && found.iter().all(|(_, size)| *size == PLAIN.to_string()), "{found:?}");
-    assert_eq!(relay.seen().len(), 1);
     // The first is stored through another member, of whose note this one has not heard.
     let other = member(&storage, &relay, "two").await;
     other.apply(1, &[policy]);

@@ -53,6 +53,8 @@ struct Shared {
     storage: Upstream,
     rule: Mutex<Option<Rule>>,
     seen: Mutex<Vec<(Method, String)>>,
+    /// Requests for the group document.
+    group: AtomicU64,
     /// Bytes of all bodies, both ways, as they are announced.
     moved: AtomicU64,
     /// Those of answers to GET.
@@ -67,8 +69,15 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let storage = storage.upstream.clone();
-        let (moved, fetched, ceph) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { storage, rule: Mutex::new(None), seen: Mutex::default(), moved, fetched, ceph });
+        let shared = Arc::new(Shared {
+            storage,
+            rule: Mutex::new(None),
+            seen: Mutex::default(),
+            group: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
+            ceph: AtomicBool::new(false),
+        });
         let of_server = Arc::clone(&shared);
         let server = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -98,6 +107,11 @@ impl Relay {
     /// Takes what was asked since the last call, but for the group document: method, and target without the host.
     pub(super) fn seen(&self) -> Vec<(Method, String)> {
         std::mem::take(&mut *self.shared.seen.lock().unwrap())
+    }
+
+    /// Takes how often the group document was asked for since the last call.
+    pub(super) fn looked_at_group(&self) -> u64 {
+        self.shared.group.swap(0, Ordering::AcqRel)
     }
 
     /// Takes how many bytes of bodies went both ways since the last call.
@@ -164,7 +178,9 @@ fn decoded(mut wire: &[u8]) -> Option<(Vec<u8>, http::HeaderMap)> {
 async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
     let target = request.uri().path_and_query().unwrap().as_str().to_owned();
     let of_group = target.starts_with("/sealgate-system/group") || target.starts_with("/sealgate-system?");
-    if !of_group {
+    if of_group {
+        shared.group.fetch_add(1, Ordering::AcqRel);
+    } else {
         shared.seen.lock().unwrap().push((request.method().clone(), target));
     }
     shared.moved.fetch_add(request.body().size_hint().exact().unwrap(), Ordering::AcqRel);
