@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// `directory` or `s3`; both if not given.
     #[arg(long)]
     storage: Option<String>,
+    /// With half the disk: each object is stored once shorter before, so that they end one after the other, and is removed
+    /// when it is stored; an eighth of them stays, and each of those is read by eight at once.
+    #[arg(long, requires = "part_mib")]
+    staggered: bool,
     /// Bodies in aws-chunked coding with a CRC32 in the trailer, as SDKs send them over TLS.
     #[arg(long)]
     chunked: bool,
@@ -111,12 +115,13 @@ async fn over(args: &Args, name: &'static str) -> anyhow::Result<()> {
         None if args.one_chunk => "-one-chunk".to_owned(),
         None => String::new(),
     };
+    let coding = if args.staggered { format!("{coding}-staggered") } else { coding };
     for method in [Method::PUT, Method::GET] {
         reset_peak(service.pid())?;
         let begun = Instant::now();
-        let retried = all_at_once(args, service, &method, &payload).await?;
+        let (moved, retried) = all_at_once(args, service, &method, &payload).await?;
         let elapsed = begun.elapsed().as_secs_f64();
-        let total = f64::from(u32::try_from(args.mib)?) * f64::from(u32::try_from(args.concurrency)?);
+        let total = f64::from(u32::try_from(moved >> 20)?);
         let coding = if method == Method::PUT || args.part_mib.is_some() { coding.as_str() } else { "" };
         let case = format!("{}-{}MiB-c{}{coding}", method.as_str().to_ascii_lowercase(), args.mib, args.concurrency);
         tell(case, Some(total / elapsed), retried)?;
@@ -135,36 +140,65 @@ async fn idle_connections(args: &Args, service: &Service) -> anyhow::Result<Vec<
     Ok(connections)
 }
 
-/// How many requests were sent again.
-async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<u32> {
-    let mut tasks: JoinSet<anyhow::Result<u32>> = JoinSet::new();
+/// Bytes that were stored or read, and how many requests were sent again.
+async fn all_at_once(
+    args: &Args,
+    service: &Service,
+    method: &Method,
+    payload: &Payload,
+) -> anyhow::Result<(u64, u32)> {
+    let mut tasks: JoinSet<anyhow::Result<(u64, u32)>> = JoinSet::new();
+    let stay = if args.staggered { args.concurrency.div_ceil(8) } else { args.concurrency };
     for number in 0..args.concurrency {
-        let target = format!("/{BUCKET}/{number}");
+        let put = *method == Method::PUT;
+        let target = format!("/{BUCKET}/{}", if put { number } else { number % stay });
         let mut connection = service.connect().await?;
         match args.part_mib {
             None => {
-                let request = service.prepare(method.clone(), &target, payload.clone())?;
-                tasks.spawn(async move { connection.call(&request).await.map(|_| 0) });
+                let (request, len) = (service.prepare(method.clone(), &target, payload.clone())?, payload.len());
+                tasks.spawn(async move { connection.call(&request).await.map(|_| (len, 0)) });
             }
             Some(part) => {
-                let (service, payload, put) = (service.clone(), payload.clone(), *method == Method::PUT);
+                let (service, payload) = (service.clone(), payload.clone());
+                let first = shorter(args, number, part);
+                let stays = number < stay;
                 tasks.spawn(async move {
                     let object = Uploaded { target, part_bytes: part << 20 };
                     if put {
+                        if let Some(len) = first {
+                            upload(&service, &mut connection, &object, &payload.clone().first(len)).await?;
+                            remove(&service, &mut connection, &object).await?;
+                        }
                         upload(&service, &mut connection, &object, &payload).await?;
+                        if !stays {
+                            remove(&service, &mut connection, &object).await?;
+                        }
                     } else {
                         object.read(&service, &mut connection, &payload).await?;
                     }
-                    Ok(connection.retried)
+                    Ok((payload.len() + first.filter(|_| put).unwrap_or_default(), connection.retried))
                 });
             }
         }
     }
-    let mut retried = 0;
+    let (mut moved, mut retried) = (0, 0);
     while let Some(done) = tasks.join_next().await {
-        retried += done.context("a worker of the benchmark")??;
+        let (of_one, again) = done.context("a worker of the benchmark")??;
+        moved += of_one;
+        retried += again;
     }
-    Ok(retried)
+    Ok((moved, retried))
+}
+
+/// Bytes of the object that this worker stores before, where they are staggered: some parts.
+fn shorter(args: &Args, number: usize, part_mib: u64) -> Option<u64> {
+    let parts = args.mib.div_ceil(part_mib) * (number as u64 + 1) / args.concurrency as u64;
+    (args.staggered && parts > 0).then_some((parts * part_mib).min(args.mib) << 20)
+}
+
+async fn remove(service: &Service, connection: &mut Connection, object: &Uploaded) -> anyhow::Result<()> {
+    let request = service.prepare(Method::DELETE, &object.target, Payload::none())?;
+    connection.ask(&request).await.map(|_| ())
 }
 
 fn mib(kib: u64) -> anyhow::Result<f64> {
