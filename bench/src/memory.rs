@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Objects at once.
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
-    /// MiB of each. All of them lie on the disk at once.
+    /// MiB of each. All of them lie on the disk at once, unless they are staggered.
     #[arg(long, default_value_t = 256)]
     mib: u64,
     /// Stored and read by parts of so many MiB, one after the other of each object; by one request if not given.
@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// `directory` or `s3`; both if not given.
     #[arg(long)]
     storage: Option<String>,
-    /// With half the disk: each object is stored once shorter before, so that they end one after the other, and is removed
-    /// when it is stored; an eighth of them stays, and each of those is read by eight at once.
+    /// With less disk: each object is stored once shorter before, so that they end a few at a time, and is removed when it
+    /// is stored; an eighth of them stays, and each of those is read by eight at once. Rates are none to compare.
     #[arg(long, requires = "part_mib")]
     staggered: bool,
     /// Bodies in aws-chunked coding with a CRC32 in the trailer, as SDKs send them over TLS.
@@ -141,12 +141,7 @@ async fn idle_connections(args: &Args, service: &Service) -> anyhow::Result<Vec<
 }
 
 /// Bytes that were stored or read, and how many requests were sent again.
-async fn all_at_once(
-    args: &Args,
-    service: &Service,
-    method: &Method,
-    payload: &Payload,
-) -> anyhow::Result<(u64, u32)> {
+async fn all_at_once(args: &Args, service: &Service, method: &Method, payload: &Payload) -> anyhow::Result<(u64, u32)> {
     let mut tasks: JoinSet<anyhow::Result<(u64, u32)>> = JoinSet::new();
     let stay = if args.staggered { args.concurrency.div_ceil(8) } else { args.concurrency };
     for number in 0..args.concurrency {

@@ -29,7 +29,12 @@ impl Buffer {
     /// A buffer of `len` bytes, with anything in it.
     pub(crate) fn take(len: usize) -> Self {
         let kept = if len == LEN { KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop() } else { None };
-        Self(kept.unwrap_or_else(|| vec![0; len]))
+        let mut buffer = Self(kept.unwrap_or_else(|| vec![0; len]));
+        if cfg!(debug_assertions) {
+            // Whoever shares what was not written is found out by every test.
+            buffer.fill(0xa5);
+        }
+        buffer
     }
 
     /// Its bytes, to be read by several; it comes back when all of them have dropped it.
@@ -66,5 +71,31 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dropped_is_taken_again_up_to_a_bound_and_what_is_shared_is_not() {
+        let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let taken: Vec<_> = (0..MOST + 8).map(|_| Buffer::take(LEN)).collect();
+        drop(taken);
+        assert_eq!(kept(), MOST);
+        let mut buffer = Buffer::take(LEN);
+        buffer.fill(1);
+        let shared = buffer.share();
+        let part = shared.slice(5..9);
+        drop(shared);
+        let others: Vec<_> = (0..MOST + 8).map(|_| Buffer::take(LEN)).collect();
+        for mut other in others {
+            other.fill(2);
+        }
+        assert_eq!(part, [1; 4].as_slice());
+        drop(part);
+        assert!((1..=MOST).contains(&kept()));
+        assert_eq!(Buffer::take(LEN - 1).share().len(), LEN - 1);
     }
 }

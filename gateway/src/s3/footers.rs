@@ -18,20 +18,20 @@ use super::access::Place;
 
 /// The weight of all entries, in bytes.
 const BUDGET: usize = 16 << 20;
-/// The weight of an entry without its parts: header, place, metadata.
-const ENTRY: usize = 4 << 10;
+/// The weight of an entry without its parts: place, metadata, and the header of each, coded and decoded.
+const ENTRY: usize = 6 << 10;
 /// The weight of one part: its row of the table, coded and decoded, and its checksum.
 const PART: usize = 160;
 
-/// Which object: backend, bucket there, the version that was asked for (empty: the latest) behind its length, and key.
-/// Names of backends and buckets have no slash.
+/// Which object: backend, bucket there, the version that was asked for (empty: the latest), each behind its length, and key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Name(Arc<str>);
 
 impl Name {
     fn new(place: &Place, key: &str, version: Option<&str>) -> Self {
         let (backend, bucket, version) = (place.upstream.name(), &place.bucket, version.unwrap_or_default());
-        Self(format!("{backend}/{bucket}/{}/{version}{key}", version.len()).into())
+        let lens = (backend.len(), bucket.len(), version.len());
+        Self(format!("{}:{backend}{}:{bucket}{}:{version}{key}", lens.0, lens.1, lens.2).into())
     }
 }
 

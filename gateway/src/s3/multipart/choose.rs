@@ -28,6 +28,7 @@ pub(super) fn in_order(named: &[Named], any: bool) -> Result<Cow<'_, [Named]>, E
 
 /// The records of one number, of all in order of number: there may be 10,000 numbers.
 fn of_number(records: &[PartRecord], number: u16) -> &[PartRecord] {
+    debug_assert!(records.is_sorted_by_key(|record| record.number), "records are in order of number");
     let begin = records.partition_point(|record| record.number < number);
     let len = records[begin..].partition_point(|record| record.number == number);
     &records[begin..begin + len]

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::gateway::{ADMIN, Client, Gateway, Storage, bytes, service, until};
+use super::relay::{Act, Relay};
+use super::trouble::refusal;
 use super::uploads::{PART, complete, create, part};
 use crate::s3::Ages;
 use crate::scan::{Pace, Scan};
@@ -157,6 +159,62 @@ async fn what_is_left_beside_a_done_record_goes_at_once_and_the_record_in_its_ti
     sweep_all(&storage, &two).await;
     two.end().await;
     one.end().await;
+}
+
+#[tokio::test]
+async fn a_done_record_outlives_what_cannot_be_removed_beside_it() {
+    let storage = Storage::new();
+    let relay = Relay::start(&storage).await;
+    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
+    gateway.add_kms().await;
+    let client = gateway.client(ADMIN);
+    client.send(Method::PUT, "sealed", "", &[], &[], b"").await;
+    gateway.toggle("sealed", true).await;
+    let id = create(&client, "sealed", "k").await;
+    let etag = part(&client, "sealed", "k", &id, 1, b"x").await.header("etag").to_owned();
+    // As the storage leaves it that refuses the removal: without the record, this would be an open upload.
+    let removes = |request: &Request<upstream::Body>| {
+        request.method() == Method::DELETE && request.uri().path().ends_with("/upload")
+    };
+    relay.rule(move |request| if removes(request) { Act::Answer(refusal(403)) } else { Act::Pass });
+    assert_eq!(complete(&client, "sealed", "k", &id, &[(1, &etag)]).await.status, StatusCode::OK);
+    let left = [state(&storage, "/done").await, state(&storage, "/upload").await];
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(sweep(&gateway, AT_ONCE).await, (0, 0));
+        assert_eq!(states(&storage).await, left);
+    }
+    relay.rule(|_| Act::Pass);
+    sweep_all(&storage, &gateway).await;
+    gateway.end().await;
+    relay.end().await;
+}
+
+#[tokio::test]
+async fn an_upload_of_more_records_than_are_told_apart_is_refused_and_can_be_aborted() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    let id = create(&client, "sealed", "k").await;
+    let etag = part(&client, "sealed", "k", &id, 1, b"x").await.header("etag").to_owned();
+    let upload = state(&storage, "/upload").await;
+    for record in 0..2_000 {
+        overwrite(&storage, &upload.replace("/upload", &format!("/part/00002-{record}")), "").await;
+    }
+    let asked = [("uploadId", id.as_str())];
+    for answer in [
+        complete(&client, "sealed", "k", &id, &[(1, &etag)]).await,
+        client.send(Method::GET, "sealed", "k", &asked, &[], b"").await,
+    ] {
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "InvalidRequest"), "{answer:?}");
+    }
+    assert!(!storage.has("sealed", "k").await);
+    // However many there are, nothing but the record of its end stays.
+    let done = upload.replace("/upload", "/done");
+    overwrite(&storage, &done, "{}").await;
+    let answer = client.send(Method::DELETE, "sealed", "k", &asked, &[], b"").await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(states(&storage).await, [done]);
+    gateway.end().await;
 }
 
 #[tokio::test]
