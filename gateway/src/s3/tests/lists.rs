@@ -129,14 +129,16 @@ async fn a_bucket_that_never_held_an_encrypted_object_costs_no_request_more_unti
     client.put("plain", "k", b"bytes").await;
     // Where none can be due, nothing is looked at; where one may be, whether another member has noted the first.
     for (bucket, objects, of_group) in [("plain", 1, 0), ("sealed", 6, 1)] {
-        (relay.seen(), relay.looked_at_group());
+        relay.seen();
+        relay.looked_at_group();
         let found = list(&client, bucket, &[("list-type", "2")]).await;
         let size = if bucket == "plain" { 5 } else { PLAIN }.to_string();
         assert!(found.len() == objects && found.iter().all(|(_, found)| *found == size), "{found:?}");
         assert_eq!((relay.seen().len(), relay.looked_at_group()), (1, of_group), "{bucket}");
     }
     for method in [Method::GET, Method::HEAD] {
-        (relay.seen(), relay.looked_at_group());
+        relay.seen();
+        relay.looked_at_group();
         client.send(method.clone(), "plain", "k", &[], &[], b"").await;
         client.send(method, "plain", "k", &[], &[("range", "bytes=1-2")], b"").await;
         assert_eq!((relay.seen().len(), relay.looked_at_group()), (2, 0));

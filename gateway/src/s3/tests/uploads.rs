@@ -137,6 +137,31 @@ async fn parts_that_do_not_fit_are_refused_at_complete() {
 }
 
 #[tokio::test]
+async fn a_subset_that_the_storage_refused_leaves_every_part_for_the_next_complete() {
+    let storage = Storage::new();
+    let (gateway, client) = Gateway::with_buckets(&storage).await;
+    client.put("sealed", "k", b"is there").await;
+    let id = create(&client, "sealed", "k").await;
+    let whole = bytes(2 * PART + 9);
+    let mut etags = Vec::new();
+    for (number, body) in (1..).zip(whole.chunks(PART)) {
+        etags.push(part(&client, "sealed", "k", &id, number, body).await.header("etag").to_owned());
+    }
+    let named: Vec<_> = (1..).zip(etags.iter().map(String::as_str)).collect();
+    for some in 1..=3 {
+        // The end of the object is stored by then: behind all parts, whether they are named or not.
+        let (asked, only) = ([("uploadId", id.as_str())], [("if-none-match", "*")]);
+        let text = document(&named[..some]);
+        let answer = client.send(Method::POST, "sealed", "k", &asked, &only, text.as_bytes()).await;
+        assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{some}: {answer:?}");
+        assert_eq!(client.get("sealed", "k").await.body, b"is there".as_slice());
+    }
+    assert_eq!(complete(&client, "sealed", "k", &id, &named).await.status, StatusCode::OK);
+    assert!(client.get("sealed", "k").await.body == whole);
+    gateway.end().await;
+}
+
+#[tokio::test]
 async fn a_storage_that_serves_the_older_upload_of_a_part_is_found_out() {
     let storage = Storage::new();
     let (gateway, client) = Gateway::with_buckets(&storage).await;
