@@ -159,7 +159,8 @@ mod tests {
             wait.await.unwrap();
             outcome()
         };
-        let response = work.patiently(SOON, "/b/k".to_owned(), "ID".to_owned(), Box::pin(copy)).await.unwrap();
+        let answered = work.patiently(SOON, "/b/k".to_owned(), "ID".to_owned(), Box::pin(copy));
+        let response = in_time(answered).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/xml");
         let mut body = response.into_body();
@@ -175,6 +176,11 @@ mod tests {
         }
         work.ended().await;
         seen
+    }
+
+    /// Far longer than any of it takes.
+    async fn in_time<T>(happens: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(30), happens).await.expect("it happens at last")
     }
 
     fn well_formed(document: &str, name: &[u8]) -> String {
@@ -215,9 +221,9 @@ mod tests {
             done.send(()).unwrap();
             Ok(xml(StatusCode::OK, String::new()))
         };
-        drop(work.patiently(SOON, told().0, told().1, Box::pin(copy)).await.unwrap());
+        drop(in_time(work.patiently(SOON, told().0, told().1, Box::pin(copy))).await.unwrap());
         begin.send(()).unwrap();
-        is_done.await.unwrap();
+        in_time(is_done).await.unwrap();
         work.ended().await;
     }
 
@@ -225,7 +231,7 @@ mod tests {
     async fn what_is_cut_off_ends() {
         let work = Work::default();
         let never = std::future::pending::<Outcome>();
-        let response = work.patiently(SOON, String::new(), String::new(), Box::pin(never)).await.unwrap();
+        let response = in_time(work.patiently(SOON, String::new(), String::new(), Box::pin(never))).await.unwrap();
         work.cut_off();
         work.ended().await;
         let body = upstream::collect(response.into_body(), MAX_DOCUMENT).await.unwrap().unwrap();
