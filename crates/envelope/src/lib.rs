@@ -23,7 +23,6 @@
 //! header   = wrapped data key | core (CBOR): the associated data of the wrap; also in x-amz-meta-gse-h
 //! ```
 
-mod buffer;
 mod cbor;
 mod checksums;
 mod entropy;
