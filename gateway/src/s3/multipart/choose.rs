@@ -28,7 +28,6 @@ pub(super) fn in_order(named: &[Named], any: bool) -> Result<Cow<'_, [Named]>, E
 
 /// The records of one number, of all in order of number: there may be 10,000 numbers.
 fn of_number(records: &[PartRecord], number: u16) -> &[PartRecord] {
-    debug_assert!(records.is_sorted_by_key(|record| record.number), "records are in order of number");
     let begin = records.partition_point(|record| record.number < number);
     let len = records[begin..].partition_point(|record| record.number == number);
     &records[begin..begin + len]
@@ -36,6 +35,7 @@ fn of_number(records: &[PartRecord], number: u16) -> &[PartRecord] {
 
 /// The record of each part that the client names, by number and `ETag`. `records` are in order of number.
 pub(super) fn choose<'a>(named: &[Named], records: &'a [PartRecord]) -> Result<Vec<&'a PartRecord>, Error> {
+    debug_assert!(records.is_sorted_by_key(|record| record.number), "records are in order of number");
     if named.is_empty() {
         return Err(Error::malformed_xml("You must specify at least one part"));
     }

@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::gateway::{ADMIN, Client, Gateway, Storage, bytes, service, until};
-use super::relay::{Act, Relay};
-use super::trouble::refusal;
+use super::relay::Act;
+use super::trouble::{refusal, relayed};
 use super::uploads::{PART, complete, create, part};
 use crate::s3::Ages;
 use crate::scan::{Pace, Scan};
 use crate::snapshot::Bundle;
+use crate::state::now_ms;
 use crate::upstream::{self, Upstream};
 
 /// Nothing is kept longer than a look needs.
@@ -164,12 +165,7 @@ async fn what_is_left_beside_a_done_record_goes_at_once_and_the_record_in_its_ti
 #[tokio::test]
 async fn a_done_record_outlives_what_cannot_be_removed_beside_it() {
     let storage = Storage::new();
-    let relay = Relay::start(&storage).await;
-    let gateway = Gateway::over(&storage, service(relay.address, ("any", "any")), "sealgate-system", "one").await;
-    gateway.add_kms().await;
-    let client = gateway.client(ADMIN);
-    client.send(Method::PUT, "sealed", "", &[], &[], b"").await;
-    gateway.toggle("sealed", true).await;
+    let (relay, gateway, client) = relayed(&storage).await;
     let id = create(&client, "sealed", "k").await;
     let etag = part(&client, "sealed", "k", &id, 1, b"x").await.header("etag").to_owned();
     // As the storage leaves it that refuses the removal: without the record, this would be an open upload.
@@ -179,8 +175,9 @@ async fn a_done_record_outlives_what_cannot_be_removed_beside_it() {
     relay.rule(move |request| if removes(request) { Act::Answer(refusal(403)) } else { Act::Pass });
     assert_eq!(complete(&client, "sealed", "k", &id, &[(1, &etag)]).await.status, StatusCode::OK);
     let left = [state(&storage, "/done").await, state(&storage, "/upload").await];
+    let ended = now_ms();
+    until("the clock goes on", async || now_ms() > ended).await;
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
         assert_eq!(sweep(&gateway, AT_ONCE).await, (0, 0));
         assert_eq!(states(&storage).await, left);
     }

@@ -27,7 +27,7 @@ async fn over(storage: &Storage, upstream: Upstream) -> (Gateway, Client) {
     (gateway, client)
 }
 
-async fn relayed(storage: &Storage) -> (Relay, Gateway, Client) {
+pub(super) async fn relayed(storage: &Storage) -> (Relay, Gateway, Client) {
     let relay = Relay::start(storage).await;
     let (gateway, client) = over(storage, service(relay.address, ("any", "any"))).await;
     (relay, gateway, client)
