@@ -228,6 +228,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_waits_for_its_turn_and_gives_it_back_however_it_ends() {
+        let work = Work::default();
+        let mut ends = Vec::new();
+        for at in 0..MOST {
+            let (end, ended) = tokio::sync::oneshot::channel::<()>();
+            ends.push(end);
+            let copy = async move {
+                ended.await.unwrap();
+                match at % 3 {
+                    0 => Ok(xml(StatusCode::OK, String::new())),
+                    1 => Err(Error::no_such_key("none")),
+                    _ => panic!("in the middle of it"),
+                }
+            };
+            drop(in_time(work.patiently(SOON, String::new(), String::new(), Box::pin(copy))).await.unwrap());
+        }
+        let next = || {
+            let copy = async { Err(Error::no_such_key("none")) };
+            work.patiently(Duration::from_hours(1), String::new(), String::new(), Box::pin(copy))
+        };
+        let mut waits = Box::pin(next());
+        assert!(timeout(Duration::from_millis(50), &mut waits).await.is_err(), "it is at work before its turn");
+        for end in ends {
+            end.send(()).unwrap();
+        }
+        assert_eq!(in_time(waits).await.unwrap_err().code, "NoSuchKey");
+        for _ in 0..=MOST {
+            assert_eq!(in_time(next()).await.unwrap_err().code, "NoSuchKey");
+        }
+        work.ended().await;
+    }
+
+    #[tokio::test]
     async fn what_is_cut_off_ends() {
         let work = Work::default();
         let never = std::future::pending::<Outcome>();
