@@ -118,6 +118,8 @@ pub struct Declared {
     trailing: Option<ChecksumAlgorithm>,
     /// Computed though nobody says what it must be.
     computed: Option<ChecksumAlgorithm>,
+    /// Asked for, of a copy.
+    wished: Option<ChecksumAlgorithm>,
 }
 
 impl Declared {
@@ -137,6 +139,7 @@ impl Declared {
             // Only this one, as S3 does.
             self.values.retain(|(known, _)| *known == wished);
             self.computed = self.values.is_empty().then_some(wished);
+            self.wished = Some(wished);
         }
         Ok(self)
     }
@@ -211,14 +214,14 @@ impl Declared {
         self.with(asked.unwrap_or(DEFAULT))
     }
 
-    /// The one that comes behind the body.
-    pub fn trailing(&self) -> Option<ChecksumAlgorithm> {
-        self.trailing
+    /// The one that a body has behind it which goes on as it is: the client's, or that which a copy is to have.
+    pub fn behind(&self) -> Option<ChecksumAlgorithm> {
+        self.trailing.or(self.wished)
     }
 
     /// Tells a storage in its headers which checksum comes behind a body that goes on as it is.
     pub fn announce(&self, headers: &mut HeaderMap) {
-        if let Some(algorithm) = self.trailing {
+        if let Some(algorithm) = self.behind() {
             headers.insert("x-amz-trailer", HeaderValue::from_static(header_name(algorithm)));
         }
     }

@@ -282,7 +282,9 @@ impl Front {
         let Copy { request, granted, permit, slot, .. } = copy;
         let Plaintext { stored, body, len, carried, checksums } = plaintext;
         let described = copy.described(&stored, carried.as_ref())?;
-        let stored_as = copy.stored_as(Method::PUT, Vec::new(), described);
+        let mut stored_as = copy.stored_as(Method::PUT, Vec::new(), described);
+        // Not of a PUT, which has the checksum itself.
+        stored_as.headers.remove("x-amz-checksum-algorithm");
         let conditions = self.put_conditions(request, granted).await?;
         let declared = checksums.with_wished(&request.headers)?;
         let response = match cause {

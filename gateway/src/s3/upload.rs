@@ -78,7 +78,7 @@ pub(super) struct Upload {
     out: VecDeque<Bytes>,
     /// The end of a plain body, until it is verified.
     held: Option<Bytes>,
-    /// Of a plain body: the checksum that its client put behind it, which the storage verifies too.
+    /// Of a plain body: the checksum behind it, which the storage verifies too.
     announced: Option<ChecksumAlgorithm>,
     behind: Option<HeaderMap>,
     before_commit: Option<BeforeCommit>,
@@ -107,7 +107,7 @@ impl Upload {
             Sink::Single(sealer) => sealer.stored_len(),
             Sink::Part(sealer) => sealer.stored_len(),
         };
-        let announced = declared.trailing().filter(|_| matches!(sink, Sink::Plain(_)));
+        let announced = declared.behind().filter(|_| matches!(sink, Sink::Plain(_)));
         let ending = Ending::default();
         let upload = Self {
             body,

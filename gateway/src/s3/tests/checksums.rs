@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use checksums::{ALL, Algorithm, Kind, of, whole};
 use http::{Method, StatusCode};
 
-use super::gateway::{Answer, Client, Gateway, Storage, bytes};
+use super::gateway::{ADMIN, Answer, Client, Gateway, Storage, bytes, service};
+use super::relay::Relay;
 
 const PART: usize = 5 << 20;
 const MODE: (&str, &str) = ("x-amz-checksum-mode", "ENABLED");
@@ -105,6 +106,38 @@ async fn an_object_whose_client_says_nothing_has_the_checksum_that_s3_makes() {
         }
     }
     gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_decrypted_has_the_checksum_that_its_client_wishes() {
+    for over_s3 in [false, true] {
+        let storage = Storage::new();
+        let relay = Relay::start(&storage).await;
+        let upstream = if over_s3 { service(relay.address, ("any", "any")) } else { storage.upstream.clone() };
+        let gateway = Gateway::over(&storage, upstream, "sealgate-system", "one").await;
+        gateway.add_kms().await;
+        let client = gateway.client(ADMIN);
+        for bucket in BUCKETS {
+            client.send(Method::PUT, bucket, "", &[], &[], b"").await;
+        }
+        gateway.toggle("sealed", true).await;
+        gateway.front.group.edit(|d| d.change_bucket("plain", |bucket| bucket.decrypt_on_copy = true)).await.unwrap();
+        for (size, algorithm) in [(0, Algorithm::Sha1), (1000, Algorithm::Sha256), (3 << 20, Algorithm::Crc32c)] {
+            let body = bytes(size);
+            let known = text(&of(Algorithm::Sha256, &body));
+            client.send(Method::PUT, "sealed", "k", &[], &[(Algorithm::Sha256.header(), &known)], &body).await;
+            let wish = [("x-amz-copy-source", "sealed/k"), ("x-amz-checksum-algorithm", algorithm.name())];
+            let copied = client.send(Method::PUT, "plain", "copy", &[], &wish, b"").await;
+            let value = text(&of(algorithm, &body));
+            assert_eq!((copied.status, copied.field(algorithm.element())), (StatusCode::OK, value.clone()));
+            let all = expected(algorithm, &value, Kind::FullObject);
+            assert_eq!(shown(&get(&client, "plain", "copy", &[], &[MODE]).await), all, "{over_s3} {size}");
+            let (head, stored) = storage.get("plain", "copy").await;
+            assert!(stored == body && !head.contains_key("x-amz-meta-gse-v"), "{over_s3} {size}");
+        }
+        gateway.end().await;
+        relay.end().await;
+    }
 }
 
 struct Upload<'a> {
