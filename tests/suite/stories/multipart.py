@@ -297,10 +297,12 @@ def resumed_from_lists(bucket):
         assert {upload for _, upload in found} == set(uploads), f"{most}: {found}"
     listed = s3.list_multipart_uploads(Bucket=bucket, Prefix="dir/")
     assert [u["Key"] for u in listed["Uploads"]] == ["dir/deep/three", "dir/one", "dir/two"]
-    listed = s3.list_multipart_uploads(Bucket=bucket, Prefix="dir/", Delimiter="/")
-    assert [u["Key"] for u in listed["Uploads"]] == ["dir/one", "dir/two"]
-    assert [p["Prefix"] for p in listed["CommonPrefixes"]] == ["dir/deep/"]
-    assert [p["Prefix"] for p in s3.list_multipart_uploads(Bucket=bucket, Delimiter="/")["CommonPrefixes"]] == ["dir/"]
+    # RGW lists no prefixes of uploads.
+    if not RGW:
+        listed = s3.list_multipart_uploads(Bucket=bucket, Prefix="dir/", Delimiter="/")
+        assert [u["Key"] for u in listed["Uploads"]] == ["dir/one", "dir/two"]
+        assert [p["Prefix"] for p in listed["CommonPrefixes"]] == ["dir/deep/"]
+        assert [p["Prefix"] for p in s3.list_multipart_uploads(Bucket=bucket, Delimiter="/")["CommonPrefixes"]] == ["dir/"]
     for key, upload_id in found:
         known = uploads[upload_id]
         named = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
@@ -322,7 +324,8 @@ def resumed_from_lists(bucket):
         # Of two uploads of one key the object is that of the later Complete.
         assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == known.whole(), key
     assert not s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
-    for wrong in ("-1", "x"):
+    # RGW takes any number.
+    for wrong in () if RGW else ("-1", "x"):
         assert ask(bucket, **{"max-uploads": wrong}) == (400, "InvalidArgument"), wrong
 
 
@@ -390,9 +393,10 @@ wait_for("all gateways encrypt", lambda: all(
     admin("GET", f"/buckets/{BUCKETS[1]}", gateway=at)[1]["encrypt"] for at in range(len(GATEWAYS))))
 for bucket in BUCKETS:
     stories = [errors_and_then_all, a_subset, backwards, same_bytes_again, sent_again, sizes_at_the_edge, complete_twice, several_at_once,
-               aborted_under_way, resumed_from_lists, many_parts]
+               resumed_from_lists, many_parts]
     if bucket == BUCKETS[1] or not RGW:
-        stories += [parts_by_number, announced_size]
+        # RGW itself says 500 to a Complete of what was aborted, and knows no part of an object.
+        stories += [aborted_under_way, parts_by_number, announced_size]
     for story in stories:
         begun = time.monotonic()
         story(bucket)
