@@ -196,6 +196,11 @@ impl Upstream {
         }
     }
 
+    /// Whether it is spoken to as another than the gateway, who may see other buckets there.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Http(http) if http.is_foreign())
+    }
+
     /// Whether it is the storage that encrypts where a client asks the service to.
     pub fn takes_sse(&self) -> bool {
         match self {

@@ -121,17 +121,24 @@ pub(crate) struct S3Error {
     code: Code,
     message: Cow<'static, str>,
     headers: Vec<(http::HeaderName, HeaderValue)>,
+    elements: Vec<(&'static str, String)>,
 }
 
 impl S3Error {
     /// An error with a message for the caller.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), headers: Vec::new() }
+        Self { code, message: message.into(), headers: Vec::new(), elements: Vec::new() }
     }
 
     /// The same error with a header in its response.
     pub(crate) fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// The same error with an element in its document.
+    pub(crate) fn with_element(mut self, name: &'static str, text: String) -> Self {
+        self.elements.push((name, text));
         self
     }
 
@@ -173,6 +180,9 @@ impl S3Error {
             xml.open("Error");
             xml.text("Code", name);
             xml.text("Message", &self.message);
+            for (name, text) in &self.elements {
+                xml.text(name, text);
+            }
             xml.text("Resource", resource);
             xml.text("RequestId", request_id);
             xml.close("Error");

@@ -76,7 +76,9 @@ fn split(header: &str) -> Option<(Option<u64>, Option<u64>)> {
 }
 
 fn unsatisfiable(size: u64) -> S3Error {
-    S3Error::new(Code::InvalidRange, "The requested range is not satisfiable").with_header(CONTENT_RANGE, whole(size))
+    S3Error::new(Code::InvalidRange, "The requested range is not satisfiable")
+        .with_header(CONTENT_RANGE, whole(size))
+        .with_element("ActualObjectSize", size.to_string())
 }
 
 fn whole(size: u64) -> HeaderValue {

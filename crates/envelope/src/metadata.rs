@@ -254,10 +254,12 @@ fn full(header: &Header, place: Option<&Place>) -> UserMetadata {
     entries
 }
 
-/// Whether a user metadata name (full, any case) is ours: never shown to a client, refused from one.
+/// Whether a user metadata name (full, any case) is ours: never shown to a client, refused from one. Also with `_` for
+/// `-`: there are storages that make the one of the other.
 pub fn is_reserved(name: &str) -> bool {
     const OURS: &[u8] = b"x-amz-meta-gse-";
-    name.as_bytes().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    let same = |(byte, ours): (&u8, &u8)| byte.eq_ignore_ascii_case(ours) || (*byte, *ours) == (b'_', b'-');
+    name.as_bytes().get(..OURS.len()).is_some_and(|start| start.iter().zip(OURS).all(same))
 }
 
 /// Whether bytes begin as a sealed object does. `None`: fewer than 8 bytes, all of them as in the magic; with no more

@@ -214,6 +214,10 @@ impl Front {
         let response = self.forward(request, granted, head, upstream::empty()).await?;
         let (head, body) = response.into_parts();
         let body = self.answer(body).await?;
+        if head.status == StatusCode::PRECONDITION_FAILED && !self.source_is_still(request, source, stored).await? {
+            pending.ended(ids::Outcome::Failed, 0);
+            return Err(overwritten());
+        }
         if head.status.is_success() && field(&body, b"ETag").is_some() {
             pending.done();
         } else if head.status.is_server_error() {
@@ -233,9 +237,8 @@ impl Front {
         sealed: Option<&envelope::Metadata>,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<Plaintext, Error> {
-        let changed = || Error::slow_down("The source of the copy is being overwritten. Try again.");
         let failed = |failed: Failed| match failed {
-            Failed::Changed => changed(),
+            Failed::Changed => overwritten(),
             Failed::Error(error) => error,
         };
         let Some(metadata) = sealed else {
@@ -375,6 +378,11 @@ fn changes_something(request: &Request) -> bool {
 fn unheeded_conditions(request: &Request, granted: &Granted) -> bool {
     let conditional = request.headers.contains_key("if-match") || request.headers.contains_key("if-none-match");
     conditional && granted.place.upstream.quirks().only_put_is_conditional
+}
+
+/// The conditions of the client held: of the object that it was judged by, which is another one by now.
+fn overwritten() -> Error {
+    Error::slow_down("The source of the copy is being overwritten. Try again.")
 }
 
 fn broken_off(error: crate::upstream::BodyError) -> Error {

@@ -26,6 +26,8 @@ use outcome::Deleted;
 const MAX_DOCUMENT: usize = 8 << 20;
 /// Looks at objects that deletions depend on, at work at once.
 const PARALLEL: usize = 16;
+/// The most objects that one request deletes, as S3 has it.
+const MAX_ENTRIES: usize = 1000;
 
 /// One object that is to be deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +65,9 @@ impl Front {
             return Err(malformed());
         }
         let entries = entries(&document).map_err(|error| malformed().because(error))?;
+        if entries.len() > MAX_ENTRIES {
+            return Err(malformed().because(format!("{} objects in one document", entries.len())));
+        }
         if entries.iter().all(|entry| entry.on == Deletion::default()) {
             return self.delete_all(&request, &granted, document).await;
         }

@@ -23,6 +23,8 @@ pub struct Error {
     pub retry: bool,
     /// Of a refused range: how many bytes the object has.
     pub object_len: Option<u64>,
+    /// What the document says besides.
+    pub elements: Vec<(&'static str, String)>,
 }
 
 macro_rules! codes {
@@ -87,7 +89,15 @@ codes! {
 impl Error {
     /// A refusal without a source.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), source: None, retry: false, object_len: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            source: None,
+            retry: false,
+            object_len: None,
+            elements: Vec::new(),
+        }
     }
 
     /// What could not be looked up at the storage, which answered with `status`: refused there, or to be tried again.
@@ -106,10 +116,15 @@ impl Error {
     }
 
     /// 416: the range has nothing of the object, which has `len` bytes. Clients that read on learn its end from it
-    /// (RFC 9110, section 15.5.17).
+    /// (RFC 9110, section 15.5.17), or from the document.
     pub fn invalid_range(len: u64) -> Self {
         let message = format!("The requested range is not satisfiable; the object has {len} bytes");
-        Self { object_len: Some(len), ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message) }
+        let elements = vec![("ActualObjectSize", len.to_string())];
+        Self {
+            object_len: Some(len),
+            elements,
+            ..Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message)
+        }
     }
 
     /// Adds the cause, for the log.
@@ -143,11 +158,13 @@ impl Error {
 
     /// The same with another code.
     pub fn response_of(&self, code: &str, resource: &str, request_id: &str) -> Response<Body> {
+        let besides = self.elements.iter().map(|(name, text)| format!("<{name}>{}</{name}>", escape(text)));
         let xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>\
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>{}\
              <Resource>{}</Resource><RequestId>{}</RequestId></Error>",
             escape(code),
             escape(&self.message),
+            besides.collect::<String>(),
             escape(resource),
             escape(request_id)
         );

@@ -12,6 +12,7 @@ mod parts;
 mod policy;
 mod signature;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
@@ -44,11 +45,13 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 
 /// Whether a request is a form upload.
 pub(super) fn is_upload(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::POST && content_type(headers).to_ascii_lowercase().starts_with("multipart/form-data")
+    *method == Method::POST
+        && content_type(headers).trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().trim_start()
+/// Of any bytes: whatever may be taken for a form is read here, by bounds.
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default()
 }
 
 impl Front {
@@ -75,7 +78,7 @@ impl Front {
         let (head, body) = request.into_parts();
         let bucket = posted_to(&self.settings.domains, &head)?;
         let length = content_length(&head.headers)?;
-        let boundary = parts::boundary(content_type(&head.headers))?;
+        let boundary = parts::boundary(content_type(&head.headers).trim_start())?;
         let (mut fields, file) = parts::read(body, &boundary).await?;
         let principal = signature::verify(&fields, &self.group.document())?;
         fields.fill_in(&file.file_name);
@@ -97,6 +100,7 @@ impl Front {
             headers.extend(head.headers.get(name).map(|value| (HeaderName::from_static(name), value.clone())));
         }
         signed::refuse_ambiguous(&[], &headers)?;
+        super::headers::drop_lookalikes(&mut headers);
         let mut put = Request {
             operation: Operation::PutObject,
             method: Method::PUT,

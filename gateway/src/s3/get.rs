@@ -252,6 +252,10 @@ impl Front {
             return Ok(None);
         }
         let Some(known) = self.footers.get(&granted.place, key, version) else { return Ok(None) };
+        // A part may be all there is, whose checksum only the footer has.
+        if part.is_some() && known.footer.is_none() && wants_checksums(request) {
+            return Ok(None);
+        }
         let object = match (&known.footer, known.metadata.as_ref().and_then(Metadata::header)) {
             (Some(footer), _) => self.open_footer(granted, key, footer).await.map(Some),
             (None, Some(header)) => self.open_header(granted, key, header).await,
@@ -366,13 +370,11 @@ impl Front {
 pub(super) fn part_of(object: &envelope::Object, number: u16) -> Result<std::ops::Range<u64>, Error> {
     // Clients count the parts that they see, in order.
     let number = object.parts().get(usize::from(number) - 1).map(|part| part.number);
-    number.and_then(|number| object.part_range(number)).ok_or_else(|| {
-        Error::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "InvalidPartNumber",
-            "The requested partnumber is not satisfiable",
-        )
-    })
+    number.and_then(|number| object.part_range(number)).ok_or_else(no_such_part)
+}
+
+pub(super) fn no_such_part() -> Error {
+    Error::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidPartNumber", "The requested partnumber is not satisfiable")
 }
 
 /// The part that is asked for.

@@ -6,9 +6,9 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::access::Granted;
 use super::error::{Error, unreadable};
-use super::get::{Conditions, checksum_of, part_number, part_of, wants_checksums};
+use super::get::{Conditions, checksum_of, no_such_part, part_number, part_of, wants_checksums};
 use super::headers::client_response;
-use super::open::{Failed, Stored, shown_headers};
+use super::open::{ARCHIVED, Failed, Stored, shown_headers};
 use super::range::{Wanted, content_range};
 use super::request::Request;
 use super::{Front, headers};
@@ -84,7 +84,11 @@ impl Front {
             self.keys.cached(header.kek_record()).is_some() && (!header.is_multipart() || layout_known())
         });
         let object = if footer || at_hand {
-            Some(self.open(granted, &request.key, &stored, metadata.as_ref(), footer).await?)
+            match self.open(granted, &request.key, &stored, metadata.as_ref(), footer).await {
+                // What is archived has a HEAD, without what only its end says.
+                Err(Failed::Error(error)) if error.code == ARCHIVED && part.is_none() && header.is_some() => None,
+                opened => Some(opened?),
+            }
         } else {
             None
         };
@@ -96,7 +100,9 @@ impl Front {
         };
         let range = match (part, &object) {
             (Some(number), Some(object)) => Some(part_of(object, number)?),
-            (Some(_), None) => None,
+            // One of a single part: otherwise its footer was read.
+            (Some(1), None) => Some(0..len),
+            (Some(_), None) => return Err(no_such_part().into()),
             (None, _) => wanted.of(len)?,
         };
         let shown_len = range.as_ref().map_or(len, |range| range.end - range.start);

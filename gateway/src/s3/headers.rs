@@ -61,6 +61,21 @@ pub const COPY_SOURCE: &str = "x-amz-copy-source";
 /// Of the storage's connection only.
 const STORAGE_ONLY: &[&str] = &["date", "server", "x-amz-request-id", "x-amz-id-2", "x-rgw-object-type"];
 
+/// Takes away what S3 does not know, and a storage might take for another header than it was checked as. Ceph RGW 16 reads
+/// `_` in a name as `-`, also in the signature, so that `x_amz_copy_source` names a source; and takes further names for
+/// those of user metadata.
+pub fn drop_lookalikes(headers: &mut HeaderMap) {
+    const METADATA: &str = "x-amz-meta-";
+    const ALIASES: [&str; 6] = ["x-goog-", "x-dho-", "x-rgw-", "x-object-", "x-container-", "x-account-"];
+    let looks = |name: &str| {
+        (name.contains('_') && !name.starts_with(METADATA)) || ALIASES.iter().any(|alias| name.starts_with(alias))
+    };
+    let names: Vec<_> = headers.keys().filter(|name| looks(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// Headers that give rights away: they need the `manage` grant.
 pub fn gives_rights_away(headers: &HeaderMap) -> bool {
     let acl = headers.get("x-amz-acl").is_some_and(|value| value != "private");

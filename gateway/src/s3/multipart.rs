@@ -30,7 +30,7 @@ use super::error::{Error, escape};
 use super::headers::client_response;
 use super::request::Request;
 use super::service::xml;
-use super::upload::{Sink, Upload, Verified, broken};
+use super::upload::{Ending, Sink, Upload, Verified, broken};
 use super::write::mark_of_entries;
 use super::{Front, headers};
 use crate::upstream::{self, Body};
@@ -228,9 +228,7 @@ impl Front {
             Upload::new(body, len, declared, trailers, Sink::Plain(len), false, Box::new(|_| ()));
         upload.verify_if_empty().await?;
         let result = self.forward(&request, granted, head, upload.boxed_unsync()).await;
-        if let Some(Err(error)) = ending.take() {
-            return Err(error);
-        }
+        verified(&ending, &result)?;
         let (head, body) = result?.into_parts();
         Ok(client_response(head.status, headers::to_client(&head.headers), body))
     }
@@ -278,12 +276,7 @@ impl Front {
             sent.headers_mut().extend(headers::customer_keys(&request.headers));
             self.send(&granted.place.upstream, sent).await
         };
-        let verified = match ending.take() {
-            Some(Ok(verified)) => verified,
-            Some(Err(error)) => return Err(error),
-            // The storage refused before the end of the body.
-            None => Verified::default(),
-        };
+        let verified = verified(&ending, &result)?;
         let (head, body) = result?.into_parts();
         if !head.status.is_success() {
             return Ok(client_response(head.status, headers::to_client(&head.headers), body));
@@ -347,12 +340,15 @@ impl Front {
                 let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
                 let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let none = Box::new(|_: &Verified| ());
-                let (upload, _) = Upload::new(body, len, &Declared::default(), None, Sink::Plain(len), false, none);
+                let (upload, ending) =
+                    Upload::new(body, len, &Declared::default(), None, Sink::Plain(len), false, none);
                 let mut sent = HttpRequest::new(upload.boxed_unsync());
                 *sent.method_mut() = Method::PUT;
                 *sent.uri_mut() = upstream::uri(&granted.place.bucket, Some(&request.key), &query);
                 sent.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
-                let (head, body) = self.send(&granted.place.upstream, sent).await?.into_parts();
+                let result = self.send(&granted.place.upstream, sent).await;
+                verified(&ending, &result)?;
+                let (head, body) = result?.into_parts();
                 Ok(client_response(head.status, headers::to_client(&head.headers), body))
             }
         }
@@ -370,6 +366,18 @@ impl Front {
             self.forget_upload(&state).await;
         }
         Ok(client_response(head.status, headers::to_client(&head.headers), body))
+    }
+}
+
+/// What the body of a part came to. The client's own fault explains whatever the storage says; and what the storage has
+/// taken before the end of the body is no part.
+fn verified(ending: &Ending, result: &Result<Response<Body>, Error>) -> Result<Verified, Error> {
+    match ending.take() {
+        Some(ended) => ended,
+        None if result.as_ref().is_ok_and(|response| response.status().is_success()) => {
+            Err(Error::slow_down("The storage answered before it had the part. Try again."))
+        }
+        None => Ok(Verified::default()),
     }
 }
 

@@ -30,6 +30,7 @@ use super::error::Error;
 use super::footers::Known;
 use super::headers;
 use super::multipart::checksums::text_of;
+use super::multipart::field;
 use super::range::parse_content_range;
 use crate::group::Document;
 use crate::stats::{Count, Stats};
@@ -173,6 +174,27 @@ impl Front {
         Err(unopened(FormatError::NoFooter.into()).into())
     }
 
+    /// The storage's answer to such a request.
+    async fn fetch_version(
+        &self,
+        place: &Place,
+        key: &str,
+        stored: &Stored,
+        range: &Range<u64>,
+        version: Option<&str>,
+    ) -> Result<Response<Body>, Error> {
+        let version = version.map(|version| ("versionId", version));
+        let target = upstream::uri(&place.bucket, Some(key), version.as_slice());
+        let mut request = upstream::request(Method::GET, target);
+        let text = format!("bytes={}-{}", range.start, range.end - 1);
+        request.headers_mut().insert(RANGE, HeaderValue::from_str(&text).expect("digits are a header value"));
+        request.headers_mut().extend(stored.keys.clone());
+        if let Some(etag) = stored.etag() {
+            request.headers_mut().insert("if-match", condition(place, etag));
+        }
+        self.send(&place.upstream, request).await
+    }
+
     /// A range of the very object that was seen.
     pub(super) async fn fetch(
         &self,
@@ -185,16 +207,11 @@ impl Front {
             // Not a change under our feet: there is less than the layout demands.
             return Err(unopened(OpenError::Truncated { missing: range.end - stored.len }).into());
         }
-        let version = stored.version.as_deref().map(|version| ("versionId", version));
-        let target = upstream::uri(&place.bucket, Some(key), version.as_slice());
-        let mut request = upstream::request(Method::GET, target);
-        let text = format!("bytes={}-{}", range.start, range.end - 1);
-        request.headers_mut().insert(RANGE, HeaderValue::from_str(&text).expect("digits are a header value"));
-        request.headers_mut().extend(stored.keys.clone());
-        if let Some(etag) = stored.etag() {
-            request.headers_mut().insert("if-match", condition(place, etag));
+        let mut response = self.fetch_version(place, key, stored, &range, stored.version.as_deref()).await?;
+        if response.status() == StatusCode::FORBIDDEN && stored.asked.is_none() && stored.version.is_some() {
+            // Who may read the object need not have the right to read versions, which the client did not ask for.
+            response = self.fetch_version(place, key, stored, &range, None).await?;
         }
-        let response = self.send(&place.upstream, request).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT => {
                 let got = response.headers().get(CONTENT_RANGE).and_then(parse_content_range);
@@ -207,6 +224,7 @@ impl Front {
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
                 Err(Failed::Changed)
             }
+            StatusCode::FORBIDDEN => Err(forbidden(&self.answer(response.into_body()).await?).into()),
             status => {
                 let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
                 let error = if busy {
@@ -219,6 +237,20 @@ impl Front {
             }
         }
     }
+}
+
+/// The code of an object that is to be restored before it can be read.
+pub(super) const ARCHIVED: &str = "InvalidObjectState";
+
+/// What it means that the storage gives no bytes of an object that it has shown: archived ones are to be restored first.
+fn forbidden(document: &[u8]) -> Error {
+    let of = |name: &'static str| field(document, name.as_bytes()).map(|text| (name, text));
+    if of("Code").is_none_or(|(_, code)| code != ARCHIVED) {
+        return Error::access_denied("Access Denied").because("range request: 403");
+    }
+    let elements = ["StorageClass", "AccessTier"].into_iter().filter_map(of).collect();
+    let message = "The operation is not valid for the object's storage class";
+    Error { elements, ..Error::new(StatusCode::FORBIDDEN, ARCHIVED, message) }
 }
 
 /// Where an object may have been sealed for.

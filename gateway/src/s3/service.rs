@@ -362,6 +362,7 @@ fn read(front: &Front, request: S3Request<s3s::Body>, id: &str) -> Result<Reques
     query = signed::without_signature(query);
     let mut headers = request.headers;
     let hoisted = unhoist(&mut query, &mut headers)?;
+    super::headers::drop_lookalikes(&mut headers);
     let operation = Operation::of(&request.method, scope, &query, &headers);
     if version_2 {
         signed::refuse_beyond_version_2(hoisted, operation, &headers)?;

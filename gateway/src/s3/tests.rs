@@ -12,6 +12,7 @@ mod copies;
 mod counts;
 mod demands;
 mod expect;
+mod faithful;
 mod forms;
 mod gateway;
 mod hostile;

@@ -56,6 +56,8 @@ pub struct Http {
     service: Arc<Service>,
     /// Signs as whoever speaks; none: nobody, and nothing is signed.
     signer: Option<Arc<sign::Signer>>,
+    /// As another than the gateway.
+    foreign: bool,
 }
 
 struct Service {
@@ -116,13 +118,17 @@ impl Http {
             idle: limits.body_timeout,
             quirks: quirks::Known::default(),
         };
-        Ok(Self { service: Arc::new(service), signer: Some(Arc::new(signer)) })
+        Ok(Self { service: Arc::new(service), signer: Some(Arc::new(signer)), foreign: false })
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// The same service, spoken to as the holder of this key, or as nobody.
     pub(super) fn spoken_to_by(&self, identity: Option<(&str, &config::Secret)>) -> Self {
         let signer = identity.map(|(key, secret)| Arc::new(sign::Signer::new(key, secret, &self.service.region)));
-        Self { service: Arc::clone(&self.service), signer }
+        Self { service: Arc::clone(&self.service), signer, foreign: true }
     }
 
     pub(super) fn takes_sse(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::ETAG;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::super::Front;
 use super::super::error::Error;
@@ -14,7 +14,7 @@ use super::super::multipart;
 use super::super::patience::PATIENCE;
 use super::super::range::Wanted;
 use super::super::request::Request;
-use super::{copied, set_source, shown_sums};
+use super::{copied, overwritten, set_source, shown_sums};
 use crate::upstream::{self, Body};
 
 impl Front {
@@ -67,6 +67,13 @@ impl Front {
             }
             let response = self.forward(&request, &granted, head, upstream::empty()).await?;
             let (head, body) = response.into_parts();
+            // A storage that takes no notice of the condition may have copied what was sealed meanwhile.
+            let unheeded = head.status.is_success() && source.place.upstream.quirks().copy_conditions_misnamed;
+            if (unheeded || head.status == StatusCode::PRECONDITION_FAILED)
+                && !self.source_is_still(&request, &source, &stored).await?
+            {
+                return Err(overwritten());
+            }
             return Ok(client_response(head.status, headers::to_client(&head.headers), body));
         }
         let version = stored.version.clone();

@@ -224,7 +224,10 @@ impl Front {
         let code = field(&body, b"Code");
         match field(&body, b"ETag").map(|etag| etag.trim_matches('"').to_owned()) {
             Some(etag) if status.is_success() && code.is_none() && !etag.is_empty() => Ok(etag),
-            _ => Err(refused(status, code.as_deref())),
+            _ => {
+                let pinned = begun.stored.version.is_some() && begun.stored.asked.is_none();
+                Err(refused(status, code.as_deref(), pinned))
+            }
         }
     }
 
@@ -314,13 +317,15 @@ fn overwritten() -> Error {
     Error::slow_down("The source of the copy is being overwritten. Try again.")
 }
 
-/// What it means that a range was not copied.
-fn refused(status: StatusCode, code: Option<&str>) -> Stopped {
+/// What it means that a range was not copied. `pinned`: to a version that the client did not ask for.
+fn refused(status: StatusCode, code: Option<&str>, pinned: bool) -> Stopped {
     match status {
         StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
             overwritten().into()
         }
         StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED => Stopped::Unable,
+        // Who may read the object need not have the right to read versions.
+        StatusCode::FORBIDDEN if pinned => Stopped::Unable,
         _ => Error::slow_down("The storage could not copy the object. Try again.")
             .because(format!("UploadPartCopy: {status} {}", code.unwrap_or_default()))
             .into(),

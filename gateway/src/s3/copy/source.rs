@@ -170,7 +170,8 @@ impl Front {
         let response = self.send(&source.place.upstream, upstream::request(Method::GET, target)).await?;
         let status = response.status();
         let body = self.answer(response.into_body()).await?;
-        let unread = || Error::slow_down("The tags of the copy's source cannot be read. Try again.");
+        let what = "The tags of the copy's source cannot be read";
+        let unread = || Error::slow_down(format!("{what}. Try again."));
         // It answers with no document at all where it has lost those that an upload in parts was begun with.
         let lost = body.is_empty() && source.place.upstream.quirks().uploads_lose_tags_and_locks;
         match status {
@@ -182,7 +183,7 @@ impl Front {
                 Ok(Vec::new())
             }
             StatusCode::NOT_FOUND => Err(Error::no_such_key("The specified key does not exist.")),
-            status => Err(unread().because(format!("GET ?tagging: {status}"))),
+            status => Err(Error::unseen(status, what)),
         }
     }
 }

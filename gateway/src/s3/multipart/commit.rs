@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use ids::Outcome;
 
 use super::super::access::Granted;
+use super::super::checksum;
 use super::super::error::{Error, escape, unreadable};
 use super::super::headers::client_response;
 use super::super::open::{Failed, Stored};
@@ -40,6 +41,20 @@ pub(super) struct Object<'a> {
     pub(super) end: u16,
     /// Plaintext bytes.
     pub(super) bytes: u64,
+}
+
+impl Object<'_> {
+    /// The parts as the storage has them before the end: number and `ETag`.
+    fn stored(&self) -> impl Iterator<Item = (u16, &str)> {
+        let stored = self.chosen.iter().filter(|record| !record.held);
+        stored.map(|record| (record.number, record.etag.as_str()))
+    }
+
+    /// The `ETag` that S3 gives an object of these parts and an end that has this one.
+    fn etag(&self, end: &str) -> Option<String> {
+        let etags: Vec<_> = self.stored().map(|(_, etag)| etag).chain([end]).collect();
+        checksum::etag_of_parts(&etags)
+    }
 }
 
 /// What the storage made of it.
@@ -91,13 +106,10 @@ impl Front {
                 let told = field(&body, b"ETag").map(|etag| etag.trim_matches('"').to_owned());
                 let etag = match told.filter(|etag| !etag.is_empty()) {
                     Some(etag) => Some(etag),
-                    // A storage that tells none.
+                    // A storage that tells none. Where another object lies there by now, this one was there before it.
                     None => self.completed_before(request, granted, opened, None).await?,
                 };
-                let Some(etag) = etag else {
-                    self.count_failed(&opened.id, pending).await;
-                    return Err(gone());
-                };
+                let etag = etag.or_else(|| object.etag(&end)).unwrap_or_default();
                 if let Some(pending) = pending {
                     pending.done();
                 }
@@ -146,9 +158,7 @@ impl Front {
         let etag = self.put_end(request, granted, opened, id, number, held.copied(), footer).await?;
         let Some(etag) = etag else { return Ok(None) };
         let mut text = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-        let stored = object.chosen.iter().filter(|record| !record.held);
-        let stored = stored.map(|record| (record.number, record.etag.as_str()));
-        for (number, etag) in stored.chain([(number, etag.as_str())]) {
+        for (number, etag) in object.stored().chain([(number, etag.as_str())]) {
             text.push_str(&format!(
                 "<Part><PartNumber>{number}</PartNumber><ETag>&quot;{}&quot;</ETag></Part>",
                 escape(etag)

@@ -187,7 +187,7 @@ fn as_asked(answer: &[u8], request: &Request, location: &str) -> Vec<u8> {
 }
 
 /// The document with another text in the first element of this name; as it is where there is none.
-fn with_text(document: &[u8], name: &str, text: &str) -> Vec<u8> {
+pub(super) fn with_text(document: &[u8], name: &str, text: &str) -> Vec<u8> {
     let find = |tag: &str| document.windows(tag.len()).position(|window| window == tag.as_bytes());
     let begin = format!("<{name}>");
     match (find(&begin), find(&format!("</{name}>"))) {

@@ -17,6 +17,7 @@ use super::super::request::Request;
 use super::super::service::element;
 use super::super::{Front, headers};
 use super::checksums::{chosen_xml, value_xml};
+use super::complete_plain::with_text;
 use super::state::{Kind, Looked, PREFIX, PartRecord, UploadId, gone};
 use super::{answer_xml, field};
 use crate::upstream::{self, Body};
@@ -35,7 +36,13 @@ impl Front {
             self.check_plain(&request, &granted, &id.upstream).await?;
             let response = self.forward(&request, &granted, headers::to_storage(&request.headers), upstream::empty());
             let (head, body) = response.await?.into_parts();
-            return Ok(client_response(head.status, headers::to_client(&head.headers), body));
+            let mut shown = headers::to_client(&head.headers);
+            if head.status != StatusCode::OK || request.bucket == granted.place.bucket {
+                return Ok(client_response(head.status, shown, body));
+            }
+            let text = with_text(&taken(body).await?, "Bucket", &request.bucket);
+            shown.insert("content-length", HeaderValue::from(text.len()));
+            return Ok(client_response(head.status, shown, upstream::full(text)));
         }
         let opened = self.opened(&granted, &request.key, &id.upstream).await?.ok_or_else(gone)?;
         let number = |name: &str, default: usize| match request.query(name) {
@@ -44,6 +51,7 @@ impl Front {
         };
         let most = number("max-parts", 1000)?.min(1000);
         let after = number("part-number-marker", 0)?;
+        let _turn = self.uploads.lists.acquire().await.expect("the semaphore is never closed");
         let (records, whose) =
             tokio::try_join!(self.parts(&opened), self.whose_upload(&granted, &request.key, &id.upstream))?;
         let mut latest: Vec<PartRecord> = Vec::new();
@@ -122,12 +130,18 @@ impl Front {
         let response = self.forward(&asked, &granted, headers::to_storage(&asked.headers), upstream::empty()).await?;
         let (head, body) = response.into_parts();
         let mut shown = headers::to_client(&head.headers);
-        if head.status != StatusCode::OK || !self.may_be_due(&granted.document, &asked.bucket) {
+        let (due, mapped) = (self.may_be_due(&granted.document, &asked.bucket), asked.bucket != granted.place.bucket);
+        if head.status != StatusCode::OK || !(due || mapped) {
             return Ok(client_response(head.status, shown, body));
         }
-        let page = upstream::collect(body, MAX_PAGE).await;
-        let page = page.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
-        let page = page.ok_or_else(|| Error::internal("The storage's page is too long."))?;
+        let mut page = taken(body).await?;
+        if mapped {
+            page = with_text(&page, "Bucket", &asked.bucket).into();
+        }
+        if !due {
+            shown.insert("content-length", HeaderValue::from(page.len()));
+            return Ok(client_response(head.status, shown, upstream::full(page)));
+        }
         let unread = |error: quick_xml::Error| Error::internal("The storage's page cannot be read.").because(error);
         let coded = asked.query("encoding-type") == Some("url");
         let uploads = uploads(&page, coded).map_err(unread)?;
@@ -140,6 +154,13 @@ impl Front {
         shown.insert("content-length", HeaderValue::from(text.len()));
         Ok(client_response(head.status, shown, upstream::full(text)))
     }
+}
+
+/// A page of the storage, whole.
+async fn taken(page: Body) -> Result<bytes::Bytes, Error> {
+    let page = upstream::collect(page, MAX_PAGE).await;
+    let page = page.map_err(|error| Error::slow_down("The storage broke off. Try again.").because(error))?;
+    page.ok_or_else(|| Error::internal("The storage's page is too long."))
 }
 
 fn time_text(at_ms: i64) -> String {

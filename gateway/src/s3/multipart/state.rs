@@ -24,6 +24,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use ids::Revision;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::super::Front;
 use super::super::access::Granted;
@@ -40,6 +41,8 @@ pub(super) const PREFIX: &str = "gse1.";
 pub(super) const MAX_STATE: usize = 64 << 10;
 /// Part records of one upload: every number a few times over. A page of a list more may be taken.
 const MAX_RECORDS: usize = if cfg!(test) { 1_500 } else { 50_000 };
+/// Lists of parts that are made at once; further ones wait.
+const LISTS: usize = 8;
 /// Opened uploads that are kept at hand.
 const CACHED: usize = 1024;
 
@@ -99,6 +102,9 @@ pub(in super::super) struct About {
     /// Algorithm and kind of the checksum that its client chose, by S3's names; of an encrypted upload.
     #[serde(default)]
     pub(super) checksum: Option<(String, String)>,
+    /// Begun as another than the gateway.
+    #[serde(default)]
+    pub(super) foreign: bool,
 }
 
 impl About {
@@ -111,7 +117,13 @@ impl About {
             revision,
             begun_ms: crate::state::now_ms(),
             checksum: None,
+            foreign: granted.place.upstream.is_foreign(),
         }
+    }
+
+    /// Whether what is not seen so is not there: to another its bucket's name may be that of another bucket.
+    pub(super) fn is_seen_by(&self, upstream: &crate::upstream::Upstream) -> bool {
+        !self.foreign || upstream.is_foreign()
     }
 
     /// The ID of the state of this upload.
@@ -143,17 +155,26 @@ pub(in super::super) struct Opened {
 }
 
 /// Opened uploads, the least recently opened dropped first.
-#[derive(Default)]
-pub struct Uploads(Mutex<Vec<(String, Arc<Opened>)>>);
+pub struct Uploads {
+    held: Mutex<Vec<(String, Arc<Opened>)>>,
+    /// Lists of parts that are made at once: each has every record of its upload in memory.
+    pub(super) lists: Semaphore,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { held: Mutex::default(), lists: Semaphore::new(LISTS) }
+    }
+}
 
 impl Uploads {
     fn get(&self, id: &str) -> Option<Arc<Opened>> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.iter().find(|(known, _)| known == id).map(|(_, opened)| Arc::clone(opened))
     }
 
     pub(super) fn keep(&self, opened: &Arc<Opened>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= CACHED {
             held.remove(0);
         }
@@ -161,7 +182,7 @@ impl Uploads {
     }
 
     pub(super) fn drop(&self, id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != id);
     }
 }
 

@@ -264,7 +264,10 @@ impl Front {
         let target = upstream::uri(&about.bucket, Some(&about.key), &[("uploadId", &about.upload)]);
         match self.send(upstream, upstream::request(Method::DELETE, target)).await {
             Ok(response) if response.status().is_success() => true,
-            Ok(response) => response.status() == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await,
+            Ok(response) => {
+                let unseen = response.status() == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await;
+                unseen && about.is_seen_by(upstream)
+            }
             Err(error) => {
                 tracing::warn!(cause = error.cause().unwrap_or_default(), "upload that was given up cannot be aborted");
                 false
@@ -298,7 +301,8 @@ impl Front {
         if status.is_success() {
             return Some(false);
         }
-        (status == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await).then_some(true)
+        let unseen = status == StatusCode::NOT_FOUND && is_no_upload(response.into_body()).await;
+        (unseen && about.is_seen_by(upstream)).then_some(true)
     }
 
     /// The states of one page after a state, each with the first words of the names that the page has of it; and whether

@@ -8,7 +8,7 @@ use super::gateway::{ADMIN, Client, Gateway, Storage, service, service_with};
 use crate::config::{Secret, Sse, Unsigned};
 use crate::group::{Action, Identity};
 
-const ALL: &[Action] = &[Action::Read, Action::Write, Action::Delete, Action::List, Action::Manage];
+pub(super) const ALL: &[Action] = &[Action::Read, Action::Write, Action::Delete, Action::List, Action::Manage];
 
 /// The service, with the buckets `ours` and `theirs`, each with an object `k`.
 async fn service_gateway(storage: &Storage) -> Gateway {

@@ -25,6 +25,8 @@ pub(super) enum Act {
     Lose,
     /// It is passed on without its condition, and answered with this `ETag`.
     Lie(http::HeaderValue),
+    /// It is passed on, and answered with an `ETag` element that says nothing.
+    Untold,
     /// It is passed on with another head.
     Change(Change),
     /// It is passed on, and the connection breaks after so many bytes of the answer's body.
@@ -186,7 +188,7 @@ async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Result<Respo
     shared.moved.fetch_add(request.body().size_hint().exact().unwrap(), Ordering::AcqRel);
     let reads = request.method() == Method::GET && !of_group;
     let act = shared.rule.lock().unwrap().as_mut().map_or(Act::Pass, |rule| rule(&request));
-    let (mut lose, mut lie, mut end) = (false, None, None);
+    let (mut lose, mut untold, mut lie, mut end) = (false, false, None, None);
     match act {
         Act::Pass => {}
         Act::Answer(response) => return Ok(response),
@@ -209,12 +211,29 @@ async fn answer(shared: Arc<Shared>, mut request: Request<Body>) -> Result<Respo
             request.headers_mut().remove("if-match");
             lie = Some(etag);
         }
+        Act::Untold => untold = true,
         Act::Change(change) => change(&mut request),
+    }
+    if shared.ceph.load(Ordering::Acquire) {
+        // It has its own name for the condition of a copy, and knows none of one of a part.
+        request.headers_mut().remove("x-amz-copy-if-match");
+        if request.uri().query().is_some_and(|query| query.contains("partNumber")) {
+            request.headers_mut().remove("x-amz-copy-source-if-match");
+        }
     }
     let request = unchunked(request).await?;
     let mut response = shared.storage.call(request).await.unwrap();
     if let Some(etag) = lie {
         response.headers_mut().insert("etag", etag);
+    }
+    if untold {
+        let document = response.body_mut().collect().await.unwrap().to_bytes();
+        let document = String::from_utf8_lossy(&document).into_owned();
+        let (before, after) = document.split_once("<ETag>").unwrap();
+        let after = after.split_once("</ETag>").unwrap().1;
+        *response.body_mut() = crate::upstream::full(format!("{before}<ETag></ETag>{after}"));
+        let len = response.body().size_hint().exact().unwrap();
+        response.headers_mut().insert("content-length", len.into());
     }
     let len = response.body().size_hint().exact().unwrap();
     shared.moved.fetch_add(len, Ordering::AcqRel);
