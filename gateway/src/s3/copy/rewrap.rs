@@ -29,7 +29,7 @@ use super::super::open::{Failed, Stored};
 use super::super::upload::Verified;
 use super::super::write::mark_of_entries;
 use super::super::{Front, access};
-use super::{Copy, copied, set_source};
+use super::{Copy, copied, overwritten, set_source};
 use crate::state::ledger::{Known, Standing};
 use crate::stats::Fact;
 use crate::upstream::{self, Body};
@@ -311,10 +311,6 @@ impl Begun<'_> {
         let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         upstream::uri(bucket, Some(&self.copy.request.key), &query)
     }
-}
-
-fn overwritten() -> Error {
-    Error::slow_down("The source of the copy is being overwritten. Try again.")
 }
 
 /// What it means that a range was not copied. `pinned`: to a version that the client did not ask for.
