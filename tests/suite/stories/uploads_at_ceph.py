@@ -1,4 +1,4 @@
-"""What Ceph does otherwise than S3 about uploads in parts, and does not make the gateway fail or say less."""
+"""What Ceph does otherwise than S3 about uploads in parts and the names of headers, and does not make the gateway fail or say less."""
 from harness import *
 
 s3, direct = client(), upstream()
@@ -83,6 +83,16 @@ def copies_of_what_was_begun_with_tags():
         assert is_sealed("sealed", "copy")
 
 
+def headers_that_only_look_like_s3s():
+    """Ceph reads `_` in a name as `-`, also in the signature. Nothing that was not checked may be copied by that."""
+    direct.put_object(Bucket="direct", Key="secret", Body=b"secret")
+    for asked, bucket, read in ((upstream(), "direct", b"secret"), (client(), "plain", b"")):
+        name = lambda request, **_: request.headers.add_header("x_amz_copy_source", "/direct/secret")
+        asked.meta.events.register("before-sign.s3.PutObject", name)
+        asked.put_object(Bucket=bucket, Key="looks", Body=b"")
+        assert asked.get_object(Bucket=bucket, Key="looks")["Body"].read() == read, bucket
+
+
 for side, bucket in ((s3, "plain"), (s3, "sealed"), (direct, "direct")):
     side.create_bucket(Bucket=bucket)
 encrypt("sealed")
@@ -90,3 +100,4 @@ metadata_that_leaves_no_room()
 whose_uploads_are()
 copies_say_their_checksums()
 copies_of_what_was_begun_with_tags()
+headers_that_only_look_like_s3s()
